@@ -1,0 +1,1 @@
+"""Parameters on disk: model directories, training states and the published torch files."""

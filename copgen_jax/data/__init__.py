@@ -1,0 +1,1 @@
+"""Where patches come from and how their latents are stored and read."""

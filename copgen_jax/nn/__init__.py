@@ -1,0 +1,1 @@
+"""Networks as pure Flax modules; nothing here knows of diffusion."""

@@ -1,0 +1,1 @@
+"""Training of backbone and autoencoders."""
