@@ -7,10 +7,18 @@ C image channels, N tokens, d width of the backbone. Shapes are checked under py
 from collections.abc import Mapping
 from typing import Any
 
-from jaxtyping import Array, Float, Int, Key, UInt32
+import jax
+import numpy as np
+from jaxtyping import Float, Int, Key, UInt32
 
-Images = Mapping[str, Float[Array, "B ?H ?W ?C"]]
-"""Network values per image modality; each on its own grid."""
+Array = jax.Array | np.ndarray
+"""What networks and samplers take; they return jax arrays."""
+
+Image = Float[Array, "B H W C"]
+"""Network values of one image modality."""
+
+Images = Mapping[str, Float[Array, "B _ _ _"]]
+"""Network values per image modality, each on its own grid."""
 
 Latents = Mapping[str, Float[Array, "B ..."]]
 """Scaled latents per modality: (B, h, w, c) for images, (B, 3) for location and timestamp."""
@@ -24,10 +32,10 @@ Timesteps = Mapping[str, Float[Array, " B"]]
 Roles = Int[Array, "*B M"]
 """Role code per modality, in network order: `copgen_jax.modalities.GIVEN`, `WANTED` or `ABSENT`."""
 
-Keys = Key[Array, "B"] | UInt32[Array, "B 2"]
+Keys = Key[Array, " B"] | UInt32[Array, "B 2"]
 """One random key per sample, typed or raw."""
 
 Params = Any
 """A pytree of parameters, as Flax returns it under "params"."""
 
-__all__ = ["Array", "Float", "Images", "Int", "Key", "Keys", "Latents", "Moments", "Params", "Roles", "Timesteps"]
+__all__ = ["Array", "Float", "Image", "Images", "Int", "Keys", "Latents", "Moments", "Params", "Roles", "Timesteps"]
