@@ -107,10 +107,10 @@ class Backbone(nn.Module):
 
         with jax.named_scope("in_blocks"):
             x, skips = self._stack("in_blocks", joins_skip=False, reverse=False)(x, None)
-        self.sow("intermediates", "in_blocks", skips)
+        self.sow("intermediates", "skips", skips)
         with jax.named_scope("mid_block"):
             x, _ = self._block_class()(**self._block_options(joins_skip=False), name="mid_block")(x, None)
-        self.sow("intermediates", "mid_block", x)
+        self.sow("intermediates", "middle", x)
         with jax.named_scope("out_blocks"):
             x, _ = self._stack("out_blocks", joins_skip=True, reverse=True)(x, skips)
 

@@ -20,7 +20,7 @@ def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
 
 
 class LayerNorm(nn.Module):
-    """Layer normalisation over the last axis; statistics in float32, two passes (one pass loses digits on large means)."""
+    """Layer normalisation over the last axis; float32 statistics in two passes (one loses digits on large means)."""
 
     epsilon: float = 1e-5
 
