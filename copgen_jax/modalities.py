@@ -51,7 +51,7 @@ class Modality:
     """Class names in channel order."""
 
     def __post_init__(self):
-        if self.is_image and self.pixels % (2 * self.downsampling):
+        if self.pixels is not None and self.pixels % (2 * self.downsampling):
             raise InputError(
                 f"modality {self.name}: a patch of {self.pixels} px does not divide into tokens of "
                 f"{2 * self.downsampling} px; use a multiple of that"

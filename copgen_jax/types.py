@@ -14,10 +14,10 @@ from jaxtyping import Float, Int, Key, UInt32
 Array = jax.Array | np.ndarray
 """What networks and samplers take; they return jax arrays."""
 
-Image = Float[Array, "B H W C"]
-"""Network values of one image modality."""
+Image = Float[Array, "B _ _ _"]
+"""(B, H, W, C): network values of one image modality, or features of an autoencoder."""
 
-Images = Mapping[str, Float[Array, "B _ _ _"]]
+Images = Mapping[str, Image]
 """Network values per image modality, each on its own grid."""
 
 Latents = Mapping[str, Float[Array, "B ..."]]

@@ -5,9 +5,10 @@ import os
 os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
-from jaxtyping import install_import_hook  # noqa: E402
+from jaxtyping import install_import_hook
 
-install_import_hook("copgen_jax", "beartype.beartype")
+# Array code only: at the boundary wrong values are the user's and get a sentence of ours.
+install_import_hook([f"copgen_jax.{part}" for part in ("nn", "diffusion", "model", "sampling")], "beartype.beartype")
 
 import jax  # noqa: E402
 

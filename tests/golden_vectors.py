@@ -10,7 +10,8 @@ ROOT = Path(os.environ.get("COPGEN_GOLDEN") or Path(__file__).parent / "golden")
 _HOME = Path(__file__).parent / "golden"
 
 _spec = importlib.util.spec_from_file_location("recipe", _HOME / "recipe.py")
-assert _spec is not None and _spec.loader is not None
+assert _spec is not None
+assert _spec.loader is not None
 recipe = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(recipe)
 
