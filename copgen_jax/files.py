@@ -21,7 +21,7 @@ def file_aside(final: str | Path) -> Iterator[Path]:
         InputError: the disk is full, or the place cannot be written to.
     """
     final = Path(final)
-    with _explained(final):
+    with explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=_ASIDE, suffix=final.suffix, dir=final.parent)
         os.close(handle)
@@ -45,7 +45,7 @@ def directory_aside(final: str | Path, *, overwrite: bool = False) -> Iterator[P
     final = Path(final)
     if final.exists() and not overwrite:
         raise InputError(f"{final} exists already; choose another place or pass --overwrite")
-    with _explained(final):
+    with explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
         aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{final.name}-", dir=final.parent))
         replaced = aside.with_name(aside.name + "-replaced")
@@ -63,7 +63,12 @@ def directory_aside(final: str | Path, *, overwrite: bool = False) -> Iterator[P
 
 
 @contextlib.contextmanager
-def _explained(final: Path) -> Iterator[None]:
+def explained(final: Path) -> Iterator[None]:
+    """Say in one sentence that `final` could not be written, where the disk or its permissions are the reason.
+
+    Raises:
+        InputError: the disk is full, or the place cannot be written to.
+    """
     try:
         yield
     except OSError as error:
