@@ -1,0 +1,131 @@
+"""What no golden vector catches: digits on large means, precision options, compile size, gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from copgen_jax.errors import InputError
+from copgen_jax.modalities import TINY
+from copgen_jax.nn.attention import attention
+from copgen_jax.nn.autoencoder import Autoencoder
+from copgen_jax.nn.backbone import Backbone
+from copgen_jax.nn.layers import GroupNorm, LayerNorm, patchify, unpatchify
+
+
+def inputs(modalities, batch=2, seed=0):
+    rng = np.random.default_rng(seed)
+    latents = {m.name: rng.standard_normal((batch, *m.latent_shape), np.float32) for m in modalities}
+    times = {name: rng.uniform(0, 1000, batch).astype(np.float32) for name in modalities.names}
+    return latents, times
+
+
+def tiny(**options):
+    return Backbone(modalities=TINY, width=32, depth=4, heads=2, **options)
+
+
+@pytest.fixture(scope="module")
+def params():
+    return tiny().init(jax.random.key(0), *inputs(TINY))["params"]
+
+
+def test_layer_norm_keeps_its_digits_on_a_large_mean():
+    x = np.random.default_rng(0).normal(1000, 1, (4, 512)).astype(np.float32)
+    y, _ = LayerNorm().init_with_output(jax.random.key(0), x)
+    wide = x.astype(np.float64)
+    truth = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
+    np.testing.assert_allclose(y, truth, atol=5e-4)
+
+
+def test_group_norm_keeps_its_digits_on_a_large_mean():
+    x = np.random.default_rng(0).normal(1000, 1, (2, 8, 8, 32)).astype(np.float32)
+    y, _ = GroupNorm(8).init_with_output(jax.random.key(0), x)
+    wide = x.astype(np.float64).reshape(2, 64, 8, 4)
+    truth = (wide - wide.mean((1, 3), keepdims=True)) / np.sqrt(wide.var((1, 3), keepdims=True) + 1e-6)
+    np.testing.assert_allclose(y, truth.reshape(x.shape), atol=5e-4)
+
+
+def test_patchify_orders_row_column_channel():
+    x = np.arange(2 * 4 * 6 * 3, dtype=np.float32).reshape(2, 4, 6, 3)
+    tokens = patchify(jnp.asarray(x), 2)
+    np.testing.assert_array_equal(tokens[1, 4], x[1, 2:4, 2:4].ravel())
+    np.testing.assert_array_equal(unpatchify(tokens, (4, 6, 3), 2), x)
+
+
+def test_plain_attention_is_jax_own():
+    q, k, v = np.random.default_rng(0).standard_normal((3, 2, 7, 4, 8), np.float32)
+    np.testing.assert_allclose(attention(q, k, v), jax.nn.dot_product_attention(q, k, v), atol=1e-6)
+
+
+def test_bfloat16_compute_is_near_float32(params):
+    latents, times = inputs(TINY)
+    exact = tiny().apply({"params": params}, latents, times)
+    rough = tiny(dtype=jnp.bfloat16).apply({"params": params}, latents, times)
+    for name in exact:
+        assert rough[name].dtype == jnp.float32
+        scale = float(jnp.std(exact[name]))
+        assert 0 < float(jnp.abs(rough[name] - exact[name]).max()) < 0.15 * max(scale, 0.1)
+
+
+@pytest.mark.parametrize("remat", ["dots", "full"])
+def test_rematerialisation_changes_no_gradient(params, remat):
+    latents, times = inputs(TINY)
+
+    def loss(p, backbone):
+        return sum(jnp.square(y).mean() for y in backbone.apply({"params": p}, latents, times).values())
+
+    plain = jax.grad(loss)(params, tiny())
+    again = jax.grad(loss)(params, tiny(remat=remat))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-4), plain, again)
+
+
+def test_rematerialisation_is_in_the_program(params):
+    latents, times = inputs(TINY)
+
+    def program(backbone):
+        return str(jax.make_jaxpr(lambda p: backbone.apply({"params": p}, latents, times))(params))
+
+    assert "remat" in program(tiny(remat="full"))
+    assert "remat" not in program(tiny())
+
+
+def test_the_program_does_not_grow_with_depth():
+    latents, times = inputs(TINY)
+
+    def lines(depth):
+        backbone = Backbone(modalities=TINY, width=32, depth=depth, heads=2)
+        shapes = jax.eval_shape(backbone.init, jax.random.key(0), latents, times)
+        lowered = jax.jit(lambda p: backbone.apply(p, latents, times)).lower(shapes)
+        return len(lowered.as_text().splitlines())
+
+    assert lines(4) == lines(20)
+
+
+def test_tokens_are_not_mixed_between_samples(params):
+    latents, times = inputs(TINY, batch=3)
+    whole = tiny().apply({"params": params}, latents, times)
+    one = tiny().apply(
+        {"params": params}, {k: v[1:2] for k, v in latents.items()}, {k: v[1:2] for k, v in times.items()}
+    )
+    for name in one:
+        np.testing.assert_allclose(one[name][0], whole[name][1], atol=1e-6)
+
+
+def test_a_missing_modality_and_a_wrong_shape_are_named(params):
+    latents, times = inputs(TINY)
+    with pytest.raises(InputError, match="no latents of DEM"):
+        tiny().apply({"params": params}, {k: v for k, v in latents.items() if k != "DEM"}, times)
+    with pytest.raises(InputError, match="latents of DEM have shape"):
+        tiny().apply({"params": params}, latents | {"DEM": latents["DEM"][:, :2]}, times)
+
+
+def test_autoencoder_shapes_and_bfloat16():
+    vae = Autoencoder(channels=3, base_width=8, multipliers=(1, 2, 2), blocks=1, latent_channels=4, groups=4)
+    x = np.random.default_rng(0).standard_normal((2, 16, 16, 3), np.float32)
+    variables = vae.init(jax.random.key(0), x)
+    moments = vae.apply(variables, x, method="encode")
+    assert moments.shape == (2, 4, 4, 8)
+    assert vae.apply(variables, moments[..., :4], method="decode").shape == x.shape
+    rough = vae.clone(dtype=jnp.bfloat16).apply(variables, x, method="encode")
+    assert rough.dtype == jnp.float32
+    np.testing.assert_allclose(rough, moments, atol=0.1)
