@@ -86,7 +86,9 @@ def vapour_transmittance(air: Air, air_mass: float) -> float:
 
 def to_top(rho: np.ndarray, o: Optics) -> np.ndarray:
     """Top-of-atmosphere reflectance of a surface reflectance."""
-    return np.float32(o.gas) * (np.float32(o.path) + np.float32(o.transmittance) * rho / (1 - np.float32(o.albedo) * rho))
+    return np.float32(o.gas) * (
+        np.float32(o.path) + np.float32(o.transmittance) * rho / (1 - np.float32(o.albedo) * rho)
+    )
 
 
 def _scattered(depth: float, air_mass: float, mu: float) -> float:

@@ -46,9 +46,7 @@ class Causes:
         """Names of the variables, every one after its parents."""
         return tuple(v.name for v in self.variables)
 
-    def sample(
-        self, given: Mapping[str, Any], wanted: Iterable[str], streams: Callable[[str], Any]
-    ) -> dict[str, Any]:
+    def sample(self, given: Mapping[str, Any], wanted: Iterable[str], streams: Callable[[str], Any]) -> dict[str, Any]:
         """Values of `wanted`: the given ones as they are, the others drawn from p(. | given).
 
         Variables that only lead to given ones (A above), or to nothing wanted, are not drawn.

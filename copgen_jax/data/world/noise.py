@@ -10,6 +10,7 @@ found by C. Wellons, "Prospecting for hash functions", 2018).
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 
@@ -107,14 +108,19 @@ class Stream:
 
         `shift` (metres down, metres right) looks at the field elsewhere, as the shadow of a displaced cloud does.
         """
-        rows, columns = self.axes(step=step, margin=margin)
         amplitudes = np.asarray(weights if weights is not None else [1.0] * len(wavelengths), np.float32)
-        amplitudes = amplitudes / np.sqrt(np.sum(amplitudes**2))
-        total = np.zeros((len(rows), len(columns)), np.float32)
+        amplitudes = amplitudes / np.sqrt(np.sum(amplitudes**2)) * _SPLINE_GAIN
+        size = (self.window.pixels // step + 2 * margin, step * PIXEL)
+        top, left = (PIXEL * (start - margin * step) for start in (self.window.row, self.window.column))
+        lines, weights_across = [], []
         for wavelength, amplitude in zip(wavelengths, amplitudes, strict=True):
-            key = key_of(self.key, "field", purpose, f"{wavelength:.3f}")
-            total += _splines(key, (rows + shift[0]) / wavelength, (columns + shift[1]) / wavelength) * amplitude
-        return total
+            rows, down = _interpolation(top + shift[0], *size, wavelength)
+            columns, across = _interpolation(left + shift[1], *size, wavelength)
+            nodes = _nodes(key_of(self.key, "field", purpose, f"{wavelength:.3f}"), rows, columns)
+            lines.append(down @ (nodes * amplitude))
+            weights_across.append(across.T)
+        # one product adds up all octaves
+        return np.concatenate(lines, axis=1) @ np.concatenate(weights_across, axis=0)
 
     def field_at(self, purpose: str, wavelength: float, y: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Noise like `field` of one wavelength at any points (metres from the cell's corner), for warped coordinates."""
@@ -151,9 +157,9 @@ def enlarge(values: np.ndarray, factor: int, pixels: int) -> np.ndarray:
 
 def block_mean(values: np.ndarray, factor: int) -> np.ndarray:
     """Mean of factor x factor pixels over the last two axes."""
-    *lead, height, width = values.shape
-    rows = values.reshape(*lead, height // factor, factor, width).sum(axis=-2)
-    blocks = rows.reshape(*lead, height // factor, width // factor, factor).sum(axis=-1)
+    rows = sum(values[..., i::factor, :] for i in range(factor))
+    assert isinstance(rows, np.ndarray)
+    blocks = sum(rows[..., i::factor] for i in range(factor))
     return blocks * np.float32(1.0 / factor**2)
 
 
@@ -178,30 +184,19 @@ def _nodes(key: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return (uniform(hashed(key, rows[:, None], columns[None, :])) - np.float32(0.5)) * _UNIT
 
 
-def _splines(key: int, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    first_row, row_taps = _taps(rows)
-    first_column, column_taps = _taps(columns)
-    nodes = _nodes(
-        key,
-        np.arange(first_row[0] - 1, first_row[-1] + 3),
-        np.arange(first_column[0] - 1, first_column[-1] + 3),
-    )
-    row_index, column_index = first_row - first_row[0], first_column - first_column[0]
-    lines = sum(nodes[row_index + tap] * row_taps[tap][:, None] for tap in range(4))
-    assert isinstance(lines, np.ndarray)
-    # columns are gathered on the transposed array, where a gather moves whole rows
-    lines = np.ascontiguousarray(lines.T)
-    result = sum(lines[column_index + tap] * column_taps[tap][:, None] for tap in range(4))
-    assert isinstance(result, np.ndarray)
-    return result.T * _SPLINE_GAIN
-
-
-def _taps(positions: np.ndarray) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+@functools.lru_cache(maxsize=2048)
+def _interpolation(start: float, size: int, spacing: float, wavelength: float) -> tuple[np.ndarray, np.ndarray]:
+    """(nodes (K,), weights (size, K)) of cubic B-splines at pixels of `spacing` metres from `start`."""
+    positions = (start + (np.arange(size) + 0.5) * spacing) / wavelength
     first = np.floor(positions).astype(np.int64)
-    t = (positions - first).astype(np.float32)
+    t = positions - first
     s = 1 - t
-    weights = (s**3 / 6, 2 / 3 - t**2 + t**3 / 2, 2 / 3 - s**2 + s**3 / 2, t**3 / 6)
-    return first, tuple(w.astype(np.float32) for w in weights)
+    taps = (s**3 / 6, 2 / 3 - t**2 + t**3 / 2, 2 / 3 - s**2 + s**3 / 2, t**3 / 6)
+    nodes = np.arange(first[0] - 1, first[-1] + 3)
+    weights = np.zeros((size, len(nodes)), np.float32)
+    for offset, tap in enumerate(taps):
+        weights[np.arange(size), first - first[0] + offset] = tap
+    return nodes, weights
 
 
 def _fade(t: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from copgen_jax.data.world import atmosphere
 from copgen_jax.data.world.atmosphere import Air
 from copgen_jax.data.world.clouds import Light
 from copgen_jax.data.world.noise import Stream, block_mean, enlarge, soften
-from copgen_jax.data.world.spectra import WAVELENGTHS, spectra_of
+from copgen_jax.data.world.spectra import MATERIALS, WAVELENGTHS, spectra_of
 from copgen_jax.data.world.surface import Surface
 from copgen_jax.data.world.terrain import gradient
 from copgen_jax.modalities import Modality
@@ -25,6 +25,9 @@ SCALE = 10000
 
 _RELIEF = 0.75
 """Share of the topographic shading that is seen: slopes also get light from each other, and products correct some."""
+
+_BLUR = 0.13
+"""Outer weight of the point spread at 10 m, per direction; at 20 and 60 m averaging dominates it."""
 
 _NOISE = 0.0012
 """Standard deviation of a band's radiometric noise, in reflectance."""
@@ -44,6 +47,10 @@ class Scene:
     """Mean height of the ground in metres."""
 
 
+Reflectance = dict[str, np.ndarray]
+"""(h, w) at the ground, clouds included, per band on its own grid."""
+
+
 def illumination(height: np.ndarray, zenith: float, azimuth: float, pixels: int) -> np.ndarray:
     """Direct light on the slopes of a 30 m height grid relative to flat ground, (pixels, pixels) at 10 m."""
     east, north = gradient(height, 30.0)
@@ -58,80 +65,78 @@ def compose_scene(surface: Surface, light: Light, height: np.ndarray, zenith: fl
     """The scene on the grids of 10, 20 and 60 m. `height` is the surface model at 30 m."""
     pixels = light.opacity.shape[0]
     slopes = illumination(height, zenith, azimuth, pixels)
-    through = surface.shares * (1 - light.opacity)
-    cloud = (light.opacity * light.brightness)[None]
-    whole = np.concatenate([through, cloud])
-    direct = np.concatenate([through * (slopes * light.direct), cloud])
-    fine = {"whole": soften(whole, 0.13), "direct": soften(direct, 0.13)}
-    grids = {name: {10: f, 20: block_mean(f, 2)} for name, f in fine.items()}
-    for grid in grids.values():
-        grid[60] = block_mean(grid[20], 3)
+    fine = np.empty((2, len(MATERIALS) + 1, pixels, pixels), np.float32)
+    np.multiply(surface.shares, 1 - light.opacity, out=fine[0, :-1])
+    np.multiply(fine[0, :-1], slopes * light.direct, out=fine[1, :-1])
+    fine[:, -1] = light.opacity * light.brightness
+    grids = {10: fine, 20: block_mean(fine, 2)}
+    grids[60] = block_mean(grids[20], 3)
     opacity = block_mean(light.opacity, 6)
     return Scene(
-        **grids, opacity=opacity, cirrus=opacity * np.float32(light.cirrus**2), height=float(np.mean(height))
+        whole={resolution: grid[0] for resolution, grid in grids.items()},
+        direct={resolution: grid[1] for resolution, grid in grids.items()},
+        opacity=opacity,
+        cirrus=opacity * np.float32(light.cirrus**2),
+        height=float(np.mean(height)),
     )
 
 
-def surface_reflectance(scene: Scene, air: Air, zenith: float, band: str, resolution: int) -> np.ndarray:
-    """(h, w) reflectance at the ground, clouds included, as a perfect atmospheric correction would show it."""
-    diffuse = np.float32(atmosphere.optics(band, air, zenith, scene.height).diffuse)
-    spectrum = _spectrum(band)
-    flat = np.tensordot(spectrum * diffuse, scene.whole[resolution], 1)
-    return flat + np.tensordot(spectrum * (1 - diffuse), scene.direct[resolution], 1)
+def surface_reflectance(scene: Scene, air: Air, zenith: float, bands: tuple[str, ...], resolution: int) -> np.ndarray:
+    """(band, h, w) reflectance at the ground, clouds included, as a perfect atmospheric correction would show it."""
+    diffuse = np.asarray([atmosphere.optics(b, air, zenith, scene.height).diffuse for b in bands], np.float32)[:, None]
+    spectra = np.stack([_spectrum(band) for band in bands])
+    whole, direct = scene.whole[resolution], scene.direct[resolution]
+    flat = (spectra * diffuse) @ whole.reshape(len(whole), -1)
+    flat += (spectra * (1 - diffuse)) @ direct.reshape(len(direct), -1)
+    rho = flat.reshape(len(bands), *whole.shape[1:])
+    return soften(rho, _BLUR) if resolution == 10 else rho
 
 
-def observe(
-    stream: Stream, scene: Scene, air: Air, zenith: float, modalities: tuple[Modality, ...]
-) -> dict[str, dict[str, np.ndarray]]:
-    """Reflectance at the ground with radiometric noise, per modality and band."""
+def observe(stream: Stream, scene: Scene, air: Air, zenith: float, modalities: tuple[Modality, ...]) -> Reflectance:
+    """Reflectance at the ground of every band of the modalities, with radiometric noise."""
+    grids: dict[int, list[str]] = {}
+    for modality in modalities:
+        bands = grids.setdefault(round(modality.resolution or 0), [])
+        bands += [band for band in modality.bands if band not in bands and band != "B10"]
     noise = stream.pixels("radiometry")
-    return {
-        m.name: {
-            band: (rho := surface_reflectance(scene, air, zenith, band, round(m.resolution)))
-            + np.float32(_NOISE) * noise.standard_normal(rho.shape, np.float32)
-            for band in m.bands
-            if band != "B10"
-        }
-        for m in modalities
-        if m.resolution is not None
-    }
+    result: Reflectance = {}
+    for resolution, bands in grids.items():
+        rho = surface_reflectance(scene, air, zenith, tuple(bands), resolution)
+        rho += np.float32(_NOISE) * noise.standard_normal(rho.shape, np.float32)
+        result.update(zip(bands, rho, strict=True))
+    return result
 
 
 def surface_product(
-    reflectance: dict[str, dict[str, np.ndarray]], scene: Scene, air: Air, zenith: float, modalities: tuple[Modality, ...]
+    reflectance: Reflectance, scene: Scene, air: Air, zenith: float, modalities: tuple[Modality, ...]
 ) -> dict[str, np.ndarray]:
     """L2A digital numbers (h, w, band) uint16, with the haze left by an imperfect aerosol estimate."""
-    result = {}
-    for m in modalities:
-        left = {b: air.mistake * atmosphere.optics(b, air, zenith, scene.height).haze for b in m.bands}
-        result[m.name] = to_numbers([_ground(reflectance, b, m) + np.float32(left[b]) for b in m.bands])
-    return result
+
+    def corrected(band: str) -> np.ndarray:
+        return reflectance[band] + np.float32(air.mistake * atmosphere.optics(band, air, zenith, scene.height).haze)
+
+    return {m.name: to_numbers([corrected(band) for band in m.bands]) for m in modalities}
 
 
 def top_product(
     stream: Stream,
-    reflectance: dict[str, dict[str, np.ndarray]],
+    reflectance: Reflectance,
     scene: Scene,
     air: Air,
     zenith: float,
     modalities: tuple[Modality, ...],
 ) -> dict[str, np.ndarray]:
     """L1C digital numbers (h, w, band) uint16."""
-    result = {}
-    for m in modalities:
-        bands = []
-        for band in m.bands:
-            if band == "B10":
-                bands.append(_cirrus(stream, scene))
-                continue
-            o = atmosphere.optics(band, air, zenith, scene.height)
-            top = atmosphere.to_top(_ground(reflectance, band, m), o)
-            if band == "B09":
-                # vapour lies below most clouds: they shine through what is left above them
-                top *= np.float32(o.gas) ** (-0.55 * scene.opacity)
-            bands.append(top)
-        result[m.name] = to_numbers(bands)
-    return result
+
+    def top(band: str) -> np.ndarray:
+        if band == "B10":
+            return _cirrus(stream, scene)
+        o = atmosphere.optics(band, air, zenith, scene.height)
+        rho = atmosphere.to_top(reflectance[band], o)
+        # vapour lies below most clouds: they shine through what is left above them
+        return rho * np.float32(o.gas) ** (-0.55 * scene.opacity) if band == "B09" else rho
+
+    return {m.name: to_numbers([top(band) for band in m.bands]) for m in modalities}
 
 
 def to_numbers(bands: list[np.ndarray]) -> np.ndarray:
@@ -144,14 +149,6 @@ def _cirrus(stream: Stream, scene: Scene) -> np.ndarray:
     floor = atmosphere.CIRRUS_FLOOR * (1 + scene.height / 1200.0)
     noise = stream.pixels("cirrus").standard_normal(scene.cirrus.shape, np.float32)
     return np.float32(floor) + np.float32(0.0003) * noise + np.float32(0.14) * scene.cirrus + 0.004 * scene.opacity
-
-
-def _ground(reflectance: dict[str, dict[str, np.ndarray]], band: str, modality: Modality) -> np.ndarray:
-    """The band's reflectance from whichever modality of the same resolution holds it."""
-    for bands in reflectance.values():
-        if band in bands and bands[band].shape[0] == modality.pixels:
-            return bands[band]
-    raise KeyError(band)
 
 
 def _spectrum(band: str) -> np.ndarray:

@@ -1,8 +1,8 @@
 """The synthetic world: patches on the fly, and exact conditional redraws.
 
-    world = World(seed=0)
-    patch = world.patch(7)                              # all twelve modalities of a random place, a pure function of (0, 7)
-    for again in world.acquisitions(patch, 16): ...     # p(everything else | DEM, LULC, location), exactly
+world = World(seed=0)
+patch = world.patch(7)                              # all twelve modalities of a random place, a pure function of (0, 7)
+for again in world.acquisitions(patch, 16): ...     # p(everything else | DEM, LULC, location), exactly
 """
 
 import dataclasses
