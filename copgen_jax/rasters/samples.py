@@ -68,6 +68,10 @@ class Samples(Mapping[str, xr.DataArray]):
         arrays = {name: array.sel(member=list(members)) for name, array in self.items()}
         return dataclasses.replace(self, arrays=arrays)
 
+    def read(self, name: str, member: int, rows: slice = slice(None)) -> np.ndarray:
+        """Values (band, y, x) of one member of an image modality, or only its rows `rows`."""
+        return self[name].values[self.members.index(member), :, rows]
+
     def to_datatree(self) -> xr.DataTree:
         """One node per modality (three grids do not fit one Dataset), each with one variable of the same name."""
         nodes = {name: array.to_dataset(name=name) for name, array in self.items()}
