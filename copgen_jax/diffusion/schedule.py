@@ -19,6 +19,9 @@ from jaxtyping import Array, Float
 
 from copgen_jax.config import ScheduleConfig
 
+Numbers = Float[np.ndarray, "..."] | float
+"""A float64 array of any shape, or one number."""
+
 NETWORK_TIME = 1000.0
 """The backbone's time at t = 1, whatever the number of steps of the schedule."""
 
@@ -51,33 +54,32 @@ class NoiseSchedule:
         """Where sampling stops: the first step. Below it nothing was trained."""
         return 1 / self.config.steps
 
-    def log_alpha(self, t: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+    def log_alpha(self, t: Numbers) -> Numbers:
         """Logarithm of alpha at t in [0, 1]."""
-        return np.asarray(np.interp(t, *self.knots))
+        return np.interp(t, *self.knots)
 
-    def alpha(self, t: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+    def alpha(self, t: Numbers) -> Numbers:
         """Share of the clean latent at t in [0, 1]."""
         return np.exp(self.log_alpha(t))
 
-    def sigma(self, t: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+    def sigma(self, t: Numbers) -> Numbers:
         """Share of the noise at t in [0, 1]."""
         return np.sqrt(-np.expm1(2 * self.log_alpha(t)))
 
-    def lam(self, t: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+    def lam(self, t: Numbers) -> Numbers:
         """log(alpha / sigma), half the log-SNR, at t in (0, 1]."""
         return self.log_alpha(t) - np.log(self.sigma(t))
 
-    def t_of_lam(self, lam: Float[np.ndarray, "..."] | float) -> Float[np.ndarray, "..."]:
+    def t_of_lam(self, lam: Numbers) -> Numbers:
         """The t at which half the log-SNR is `lam`, by log alpha = -log(1 + exp(-2 lam)) / 2."""
         t, log_alpha = self.knots
-        return np.asarray(np.interp(-0.5 * np.logaddexp(0.0, -2.0 * np.asarray(lam)), log_alpha[::-1], t[::-1]))
+        return np.interp(-0.5 * np.logaddexp(0.0, -2.0 * lam), log_alpha[::-1], t[::-1])
 
     def alpha_sigma(
         self, network_time: Float[Array, "*batch"]
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
         """alpha and sigma at traced network times in [0, 1000], in their dtype."""
-        t, log_alpha = (
-            jnp.asarray(values, network_time.dtype) for values in (self.knots[0] * NETWORK_TIME, self.knots[1])
-        )
-        log_alpha = jnp.interp(network_time, t, log_alpha)
+        t, knots = self.knots
+        dtype = network_time.dtype
+        log_alpha = jnp.interp(network_time, jnp.asarray(t * NETWORK_TIME, dtype), jnp.asarray(knots, dtype))
         return jnp.exp(log_alpha), jnp.sqrt(-jnp.expm1(2 * log_alpha))

@@ -142,7 +142,8 @@ def make_grid(schedule: NoiseSchedule, evaluations: int, spacing: Spacing = "tim
     else:
         inner = np.linspace(schedule.lam(1.0), schedule.lam(schedule.t_end), evaluations + 1)[1:-1]
         t = np.concatenate([[1.0], schedule.t_of_lam(inner), [schedule.t_end]])
-    return Grid(t=t, alpha=schedule.alpha(t), sigma=schedule.sigma(t), lam=schedule.lam(t))
+    alpha, sigma, lam = (np.asarray(curve(t)) for curve in (schedule.alpha, schedule.sigma, schedule.lam))
+    return Grid(t=t, alpha=alpha, sigma=sigma, lam=lam)
 
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(32)
@@ -165,27 +166,48 @@ def _interpolated(grid: Grid, s: int, t: int, nodes: Sequence[int]) -> Row:
     return row
 
 
-def _halved(grid: Grid, s: int, t: int, other: int) -> tuple[float, float, float]:
+def _halved(grid: Grid, s: int, t: int, other: int) -> Row:
     """From point s to point t with the slope of D from `other`, in the cheaper second-order rule of DPM-Solver++.
 
-    Coefficients of the base, D_s and D_other: the slope's integral is replaced by B(h) / 2, B(h) = expm1(-h), of UniPC.
+    The slope's integral is replaced by B(h) / 2, with B(h) = expm1(-h) in the words of UniPC.
     """
     step = grid.lam[t] - grid.lam[s]
     whole = -grid.alpha[t] * np.expm1(-step)
     slope = whole / 2 * step / (grid.lam[other] - grid.lam[s])
-    return grid.sigma[t] / grid.sigma[s], whole - slope, slope
+    gains = {s: whole - slope, other: slope}
+    return [grid.sigma[t] / grid.sigma[s], gains[max(gains)], gains[min(gains)]]
+
+
+def _extrapolated(grid: Grid, s: int, order: int) -> Row:
+    """From point s to the next with D from `order` points up to s; two of them by the halved rule."""
+    if order == 2:
+        return _halved(grid, s, s + 1, s - 1)
+    return _interpolated(grid, s, s + 1, range(s, s - order, -1))
+
+
+def _usable_order(grid: Grid, s: int, order: int) -> int:
+    """The order at which to extrapolate from point s: at most `order`, and no further than the past reaches.
+
+    A polynomial is not trusted over a step much longer than those it comes from: the last steps of a grid uniform in t
+    double in log-SNR each, and a parabola there is worse than a constant. Log-SNR-uniform grids are never affected.
+    """
+    order = min(order, s + 1)
+    steps = np.diff(grid.lam)
+    while order > 1 and steps[s] > 1.5 * np.min(steps[s - order + 1 : s]):
+        order -= 1
+    return order
 
 
 # The solvers: a pair (base_row, next_row) per evaluation.
 
+Rows = list[tuple[Row, Row]]
+
 _KEEP: Row = [1.0]
 """The base stays: an update is under way."""
 
-Rows = list[tuple[Row, Row]]
-
 
 def _ddim(grid: Grid) -> Rows:
-    """DDIM (Song et al. 2021): D is constant during a step. Order 1."""
+    """DDIM (Song et al. 2021): D is constant during a step."""
     rows = [_interpolated(grid, i, i + 1, [i]) for i in range(grid.evaluations)]
     return [(row, row) for row in rows]
 
@@ -200,50 +222,43 @@ def published_orders(evaluations: int) -> list[int]:
 def _published(grid: Grid) -> Rows:
     """DPM-Solver++ singlestep (3S), as the published model is sampled.
 
-    An update of order k goes from grid point s to s + k and probes the points in between; its third-order formula uses
-    D_s and the last probe only. That is third order where the probe lies at two thirds of the update's log-SNR.
+    An update of order k goes from grid point s to s + k and probes the points in between. Its third-order formula uses
+    D_s and the last probe only, and is of third order where that probe lies at two thirds of the update's log-SNR.
     """
     rows: Rows = []
     s = 0
     for order in published_orders(grid.evaluations):
-        first = _interpolated(grid, s, s + 1, [s])
+        to_first = _interpolated(grid, s, s + 1, [s])
         if order == 1:
-            rows += [(first, first)]
+            rows += [(to_first, to_first)]
         elif order == 2:
-            base, from_s, from_probe = _halved(grid, s, s + 2, s + 1)
-            last = [base, from_probe, from_s]
-            rows += [(_KEEP, first), (last, last)]
+            to_end = _halved(grid, s, s + 2, s + 1)
+            rows += [(_KEEP, to_first), (to_end, to_end)]
         else:
-            base, from_probe, from_s = _interpolated(grid, s, s + 3, [s + 2, s])
-            last = [base, from_probe, 0.0, from_s]
-            rows += [(_KEEP, first), (_KEEP, _interpolated(grid, s, s + 2, [s + 1, s])), (last, last)]
+            to_second = _interpolated(grid, s, s + 2, [s + 1, s])
+            base, from_second, from_s = _interpolated(grid, s, s + 3, [s + 2, s])
+            to_end = [base, from_second, 0.0, from_s]
+            rows += [(_KEEP, to_first), (_KEEP, to_second), (to_end, to_end)]
         s += order
     return rows
 
 
 def _dpmpp_2m(grid: Grid) -> Rows:
-    """DPM-Solver++ multistep (2M): the slope of D from the step before. Order 2."""
-    rows = [_interpolated(grid, 0, 1, [0])]
-    rows += [list(_halved(grid, i, i + 1, i - 1)) for i in range(1, grid.evaluations)]
+    """DPM-Solver++ multistep (2M): the slope of D from the step before."""
+    rows = [_extrapolated(grid, i, _usable_order(grid, i, 2)) for i in range(grid.evaluations)]
     return [(row, row) for row in rows]
 
 
 def _dpmpp_3m(grid: Grid) -> Rows:
     """Multistep third order (3M): D is the parabola through its last three values.
 
-    Two departures from the formulas in circulation, without which the order is 2: the parabola is integrated exactly
-    (they lack a factor 2 in its curvature), and the first three steps start from t_0 as one singlestep update does, so
-    that the first, first-order one leaves no error of its own.
+    The parabola is integrated exactly, and the first three steps all start from t_0, as in a singlestep update: the
+    usual opening with one first-order step leaves an error of second order in the state for good.
     """
-    rows: Rows = []
     opening = min(3, grid.evaluations)
-    for i in range(opening):
-        row = _interpolated(grid, 0, i + 1, range(i, -1, -1))
-        rows.append((row if i == opening - 1 else _KEEP, row))
-    for i in range(opening, grid.evaluations):
-        row = _interpolated(grid, i, i + 1, [i, i - 1, i - 2])
-        rows.append((row, row))
-    return rows
+    probes = [_interpolated(grid, 0, i + 1, range(i, -1, -1)) for i in range(opening)]
+    later = [_extrapolated(grid, i, _usable_order(grid, i, 3)) for i in range(opening, grid.evaluations)]
+    return [(_KEEP, row) for row in probes[:-1]] + [(row, row) for row in (*probes[-1:], *later)]
 
 
 def _unipc(grid: Grid) -> Rows:
@@ -251,22 +266,21 @@ def _unipc(grid: Grid) -> Rows:
 
     D at the predicted state serves twice: it corrects the step that led there and predicts the next one. Solved exactly
     for its coefficients UniPC is integration of the polynomial through the last values of D; the B(h) shows only where
-    it prescribes 1/2 instead: the two-value predictor and corrector. The last step is not corrected.
+    it prescribes 1/2 instead: predictor and corrector from two values. The last step is not corrected.
     """
     rows: Rows = []
+    order = 0
     for i in range(grid.evaluations):
-        corrected = _KEEP
-        if i == 1:
-            base, from_s, from_new = _halved(grid, 0, 1, 1)
-            corrected = [base, from_new, from_s]
-        elif i > 1:
-            corrected = _interpolated(grid, i - 1, i, range(i, i - 1 - min(i, 3), -1))
-        if i == 1:
-            decay, *gains = _halved(grid, 1, 2, 0)
+        if i == 0:
+            corrected = _KEEP
+        elif order == 1:
+            corrected = _halved(grid, i - 1, i, i)
         else:
-            decay, *gains = _interpolated(grid, i, i + 1, range(i, i - min(i + 1, 3), -1))
-        predicted = decay * np.asarray(corrected)
-        rows.append((corrected, list(_padded(predicted, 5) + _padded([0.0, *gains], 5))))
+            corrected = _interpolated(grid, i - 1, i, range(i, i - 1 - order, -1))
+        order = _usable_order(grid, i, 3)
+        decay, *gains = _extrapolated(grid, i, order)
+        predicted = decay * _padded(corrected, 5) + _padded([0.0, *gains], 5)
+        rows.append((corrected, list(predicted)))
     return rows
 
 
@@ -274,32 +288,47 @@ def _padded(row: Sequence[float] | np.ndarray, length: int) -> np.ndarray:
     return np.pad(np.asarray(row, np.float64), (0, length - len(row)))
 
 
-SOLVERS: Mapping[str, Callable[[Grid], Rows]] = {
-    "published": _published,
-    "dpmpp_2m": _dpmpp_2m,
-    "dpmpp_3m": _dpmpp_3m,
-    "unipc": _unipc,
-    "ddim": _ddim,
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Solver:
+    """How a named solver makes its rows, and what is known of it."""
+
+    rows: Callable[[Grid], Rows]
+    order: int
+    """Global order on a grid uniform in log-SNR (for the published method: evaluations with remainder 2)."""
+    spacing: Spacing
+    """The grid it is used with unless asked otherwise."""
+
+
+SOLVERS: Mapping[str, Solver] = {
+    "published": Solver(rows=_published, order=3, spacing="time_uniform"),
+    "dpmpp_2m": Solver(rows=_dpmpp_2m, order=2, spacing="logsnr_uniform"),
+    "dpmpp_3m": Solver(rows=_dpmpp_3m, order=3, spacing="logsnr_uniform"),
+    "unipc": Solver(rows=_unipc, order=3, spacing="logsnr_uniform"),
+    "ddim": Solver(rows=_ddim, order=1, spacing="logsnr_uniform"),
 }
 """By the name that a model's configuration and the command line use."""
 
 
 def solver_table(
-    name: str, schedule: NoiseSchedule, evaluations: int, *, spacing: Spacing = "time_uniform"
+    name: str, schedule: NoiseSchedule, evaluations: int, *, spacing: Spacing | None = None
 ) -> SolverTable:
-    """The table of solver `name` for `evaluations` network calls, in float64.
+    """The table of solver `name` for `evaluations` network calls, in float64; on the solver's own grid by default.
 
     Raises:
         InputError: an unknown solver or spacing, or no evaluation.
     """
     if name not in SOLVERS:
         raise InputError(f"unknown solver {name!r}: {suggestion(name, SOLVERS)}")
-    if spacing not in get_args(Spacing):
+    if spacing not in (None, *get_args(Spacing)):
         raise InputError(f"unknown spacing {spacing!r}: {suggestion(spacing, get_args(Spacing))}")
     if evaluations < 1:
         raise InputError(f"solver {name} with {evaluations} evaluations: it needs at least one")
-    grid = make_grid(schedule, evaluations, spacing)
-    rows = SOLVERS[name](grid)
-    length = max(len(row) for pair in rows for row in pair)
-    base, following = (np.stack([_padded(pair[side], length) for pair in rows]) for side in (0, 1))
-    return SolverTable(network_time=NETWORK_TIME * grid.t[:-1], next_row=following, base_row=base)
+    solver = SOLVERS[name]
+    grid = make_grid(schedule, evaluations, spacing or solver.spacing)
+    base, following = zip(*solver.rows(grid), strict=True)
+    length = max(len(row) for row in (*base, *following))
+    return SolverTable(
+        network_time=NETWORK_TIME * grid.t[:-1],
+        next_row=np.stack([_padded(row, length) for row in following]),
+        base_row=np.stack([_padded(row, length) for row in base]),
+    )
