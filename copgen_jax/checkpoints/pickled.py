@@ -2,8 +2,8 @@
 
 A pickle is a program for a small stack machine; Python's own machine imports and calls whatever the program names.
 This one knows the instructions that describe plain data and, for classes, an allow-list of exactly those that a tensor
-needs. A class is never imported and nothing is called: each allowed one has a rule here that returns plain data, and a tensor
-becomes a `Tensor`, a description of where its numbers lie. Everything else is refused by name.
+needs. A class is never imported and nothing of the file is called: each allowed name has a rule here that returns plain
+data, and a tensor becomes a `Tensor`, a description of where its numbers lie. Everything else is refused by name.
 """
 
 import dataclasses
