@@ -21,9 +21,6 @@ _GAS = {
 """Two-way transmittance of ozone, oxygen, carbon dioxide, methane and (outside B09) water vapour at an air mass of 2.5;
 fitted to the ratio of L1C to L2A in Sentinel-2 scenes."""
 
-CIRRUS_FLOOR = 0.0012
-"""Reflectance of B10 over a clear sky at sea level: what water vapour lets through."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Air:
@@ -82,6 +79,11 @@ def optics(band: str, air: Air, zenith: float, height: float) -> Optics:
 def vapour_transmittance(air: Air, air_mass: float) -> float:
     """Of B09, centred on a water vapour band: a square-root law of strong absorption."""
     return float(np.exp(-0.62 * np.sqrt(air.vapour * air_mass)))
+
+
+def cirrus_floor(air: Air, height: float) -> float:
+    """Reflectance of B10 over a clear sky: little, but more over high ground and in dry air."""
+    return 0.0011 + 0.007 * float(np.exp(-1.6 * air.vapour * np.exp(-height / 2200.0)))
 
 
 def to_top(rho: np.ndarray, o: Optics) -> np.ndarray:

@@ -1,7 +1,7 @@
 """A world as a graph of causes, and when redrawing gives an exact conditional distribution.
 
-A world is a list of variables; each is drawn from its parents and from randomness of its own (ancestral sampling). Let F
-be variables held fixed and A their ancestors outside F. If no variable outside F and A has a parent in A, then
+A world is a list of variables; each is drawn from its parents and from randomness of its own (ancestral sampling).
+Let F be variables held fixed and A their ancestors outside F. If no variable outside F and A has a parent in A, then
 
     p(rest | F, A) = prod over r in rest of p(r | parents of r),    parents of r in rest or F,
 

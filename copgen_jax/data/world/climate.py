@@ -1,6 +1,6 @@
 """Climate as a known, smooth function of place, height and date: what any observer who knows the location knows.
 
-Annual mean temperature falls with latitude (27 C at the equator, 8 C at 50 degrees) and by 6.5 C per kilometre; its
+Annual mean temperature falls with latitude (27 C at the equator, 12 C at 50 degrees) and by 6.5 C per kilometre; its
 seasonal swing grows with latitude; rain has a wet equator, dry belts near 25 degrees, wet middle latitudes, and varies
 with longitude. The numbers are round on purpose: a caricature of zonal climatology, not a climate model.
 """
@@ -40,8 +40,8 @@ def climate_at(latitude: float, longitude: float) -> Climate:
     )
     return Climate(
         latitude=latitude,
-        temperature=27.0 - 0.0075 * latitude**2,
-        swing=1.0 + 0.27 * distance,
+        temperature=27.0 - 0.0061 * latitude**2,
+        swing=1.0 + 0.20 * distance,
         rain=float(np.clip(rain, 0.03, 1.0)),
         wet_season=float(np.exp(-(((distance - 14.0) / 11.0) ** 2))),
     )
@@ -62,7 +62,7 @@ def temperature_on(climate: Climate, phase: float, height: float) -> float:
 
 def growth(climate: Climate, phase: float, height: float) -> float:
     """How green unmanaged vegetation is at that time, 0 to 1: warm enough, and wet season or wet climate."""
-    warm = 1 / (1 + np.exp(-(temperature_on(climate, phase, height) - 8.0) / 2.5))
+    warm = 1 / (1 + np.exp(-(temperature_on(climate, phase, height) - 5.0) / 2.0))
     monsoon = 0.5 + 0.5 * np.cos(2 * np.pi * (phase - 0.62))
     wet = (1 - climate.wet_season) * 0.85 + climate.wet_season * (0.2 + 0.8 * monsoon)
     return float(warm * wet * (0.25 + 0.75 * min(1.0, climate.rain / 0.55)))

@@ -1,8 +1,8 @@
 """The causes of the world: which quantity is drawn from which.
 
-Static: location, relief, ground, moisture -> LULC -> DEM (a surface model: it sees trees). An acquisition: the date, then
-weather, soil, vegetation, fields (none of which knows relief, ground or moisture), then the images. So what shapes the
-land cover acts on images only through land cover, height and location. `docs/world.md` shows the graph.
+Static: location, relief, ground, moisture -> LULC -> DEM (a surface model: it sees trees). An acquisition: the date,
+then weather, soil, vegetation, fields (none of which knows relief, ground or moisture), then the images. So what shapes
+the land cover acts on images only through land cover, height and location. `docs/world.md` shows the graph.
 """
 
 import numpy as np
@@ -54,7 +54,7 @@ def causes_of(modalities: ModalitySet) -> Causes:
         ("cloud_mask", ("sky", "location", "timestamp"), _mask),
         ("light", ("cloud_mask",), lambda stream, mask: clouds.draw_light(stream, mask[..., 0])),
         ("air", ("location", "timestamp", "DEM"), _air),
-        ("soil", (), surface.draw_soil),
+        ("soil", ("location",), lambda stream, place: surface.draw_soil(stream, climate_at(*place))),
         ("vegetation", ("location",), lambda stream, place: surface.draw_vegetation(stream, climate_at(*place))),
         ("fields", (), surface.draw_fields),
         ("wetness", ("location", "timestamp", "DEM"), _wetness),
@@ -91,12 +91,12 @@ def _date(stream, location) -> np.datetime64:
     days = int((LAST_DATE - FIRST_DATE).astype(int)) + 1
     while True:
         date = FIRST_DATE + np.timedelta64(int(rng.integers(days)), "D")
-        if overpass_sun(*location, date)[0] < HIGHEST_ZENITH:
+        if overpass_sun(location[0], location[1], date)[0] < HIGHEST_ZENITH:
             return date
 
 
 def _sun(location, timestamp) -> tuple[float, float]:
-    return overpass_sun(*location, timestamp)
+    return overpass_sun(location[0], location[1], timestamp)
 
 
 def _sky(stream, location) -> clouds.Sky:

@@ -5,8 +5,8 @@ counter-based generator (Philox; pixel noise, scalars) or a *field*: smooth nois
 lattice that belongs to the cell, so that windows of one cell join without a seam.
 
 A field of wavelength L is white noise on nodes L apart, interpolated by cubic B-splines (C2, so slopes are smooth) and
-scaled to unit variance. Lattice values come from a 32-bit integer mixer (two rounds of xor-shift and multiply; constants
-found by C. Wellons, "Prospecting for hash functions", 2018).
+scaled to unit variance. Lattice values come from a 32-bit integer mixer (two rounds of xor-shift and multiply;
+constants found by C. Wellons, "Prospecting for hash functions", 2018).
 """
 
 import dataclasses
@@ -26,6 +26,9 @@ CELL_PIXELS = 1068
 
 _SPLINE_GAIN = np.float32(315.0 / 151.0)
 """Restores the variance that interpolation in two directions takes: the mean sum of squared weights is 151/315 each."""
+
+_SERIAL_SIZE = 250_000
+"""Multiplications up to which OpenBLAS uses one thread."""
 
 _UNIT = np.float32(np.sqrt(12.0))
 
@@ -117,13 +120,13 @@ class Stream:
             rows, down = _interpolation(top + shift[0], *size, wavelength)
             columns, across = _interpolation(left + shift[1], *size, wavelength)
             nodes = _nodes(key_of(self.key, "field", purpose, f"{wavelength:.3f}"), rows, columns)
-            lines.append(down @ (nodes * amplitude))
+            lines.append(product(down, nodes * amplitude))
             weights_across.append(across.T)
         # one product adds up all octaves
-        return np.concatenate(lines, axis=1) @ np.concatenate(weights_across, axis=0)
+        return product(np.concatenate(lines, axis=1), np.concatenate(weights_across, axis=0))
 
     def field_at(self, purpose: str, wavelength: float, y: np.ndarray, x: np.ndarray) -> np.ndarray:
-        """Noise like `field` of one wavelength at any points (metres from the cell's corner), for warped coordinates."""
+        """Noise like `field` of one wavelength at any points, in metres from the cell's corner."""
         y, x = y / wavelength, x / wavelength
         top, left = np.floor(y).astype(np.int64), np.floor(x).astype(np.int64)
         fy, fx = _fade((y - top).astype(np.float32)), _fade((x - left).astype(np.float32))
@@ -140,10 +143,22 @@ class Stream:
         return (upper * (1 - fy) + lower * fy) * np.float32(1.45)
 
 
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Matrix product in pieces small enough that BLAS starts no threads.
+
+    Workers are the parallelism here: threads below them would only get in each other's way, and could round otherwise.
+    """
+    result = np.empty((left.shape[0], right.shape[1]), np.float32)
+    rows = max(1, _SERIAL_SIZE // right.size)
+    for start in range(0, len(result), rows):
+        np.matmul(left[start : start + rows], right, out=result[start : start + rows])
+    return result
+
+
 def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """0 below `low`, 1 above `high`, smooth between."""
     t = np.clip((values - np.float32(low)) * np.float32(1.0 / (high - low)), 0, 1)
-    return t * t * (3 - 2 * t)
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def enlarge(values: np.ndarray, factor: int, pixels: int) -> np.ndarray:
@@ -160,7 +175,7 @@ def block_mean(values: np.ndarray, factor: int) -> np.ndarray:
     rows = sum(values[..., i::factor, :] for i in range(factor))
     assert isinstance(rows, np.ndarray)
     blocks = sum(rows[..., i::factor] for i in range(factor))
-    return blocks * np.float32(1.0 / factor**2)
+    return np.asarray(blocks * np.float32(1.0 / factor**2))
 
 
 def soften(values: np.ndarray, share: float) -> np.ndarray:

@@ -85,10 +85,11 @@ def surface_reflectance(scene: Scene, air: Air, zenith: float, bands: tuple[str,
     """(band, h, w) reflectance at the ground, clouds included, as a perfect atmospheric correction would show it."""
     diffuse = np.asarray([atmosphere.optics(b, air, zenith, scene.height).diffuse for b in bands], np.float32)[:, None]
     spectra = np.stack([_spectrum(band) for band in bands])
-    whole, direct = scene.whole[resolution], scene.direct[resolution]
-    flat = (spectra * diffuse) @ whole.reshape(len(whole), -1)
-    flat += (spectra * (1 - diffuse)) @ direct.reshape(len(direct), -1)
-    rho = flat.reshape(len(bands), *whole.shape[1:])
+    # line by line, so that BLAS starts no threads (see noise.product)
+    whole, direct = (np.moveaxis(grid[resolution], 1, 0) for grid in (scene.whole, scene.direct))
+    lines = np.matmul(spectra * diffuse, whole)
+    lines += np.matmul(spectra * (1 - diffuse), direct)
+    rho = np.ascontiguousarray(np.moveaxis(lines, 0, 1))
     return soften(rho, _BLUR) if resolution == 10 else rho
 
 
@@ -130,7 +131,7 @@ def top_product(
 
     def top(band: str) -> np.ndarray:
         if band == "B10":
-            return _cirrus(stream, scene)
+            return _cirrus(stream, scene, air)
         o = atmosphere.optics(band, air, zenith, scene.height)
         rho = atmosphere.to_top(reflectance[band], o)
         # vapour lies below most clouds: they shine through what is left above them
@@ -145,8 +146,8 @@ def to_numbers(bands: list[np.ndarray]) -> np.ndarray:
     return np.clip(numbers, 1, 65535).astype(np.uint16)
 
 
-def _cirrus(stream: Stream, scene: Scene) -> np.ndarray:
-    floor = atmosphere.CIRRUS_FLOOR * (1 + scene.height / 1200.0)
+def _cirrus(stream: Stream, scene: Scene, air: Air) -> np.ndarray:
+    floor = atmosphere.cirrus_floor(air, scene.height)
     noise = stream.pixels("cirrus").standard_normal(scene.cirrus.shape, np.float32)
     return np.float32(floor) + np.float32(0.0003) * noise + np.float32(0.14) * scene.cirrus + 0.004 * scene.opacity
 

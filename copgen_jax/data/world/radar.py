@@ -1,8 +1,8 @@
 """Sentinel-1 gamma0 (terrain-corrected, linear power): mean backscatter of the scene, then speckle.
 
-Backscatter adds in power: every pure surface has a typical gamma0 at 38 degrees (Ulaby & Dobson 1989 tables, rounded and
-moved towards Sentinel-1 RTC scenes), bare ground brightens with roughness and moisture, water with wind, walls that face
-the radar are bright points. What is left of relief after terrain correction follows the local incidence angle.
+Backscatter adds in power: every pure surface has a typical gamma0 at 38 degrees (tables of Ulaby & Dobson 1989, rounded
+and moved towards Sentinel-1 RTC scenes), bare ground brightens with roughness and moisture, water with wind, walls that
+face the radar are bright points. What is left of relief after terrain correction follows the local incidence angle.
 
 Speckle: single-look intensity is exponential; a 3 x 3 kernel of squared weights 1/ENL averages it, as multi-looking and
 resampling do, so neighbours are correlated and the result is close to a gamma distribution of ENL looks.
@@ -25,10 +25,10 @@ _INCIDENCE = np.radians(38.0)
 
 #               VV     VH  in dB
 _TYPICAL = {
-    "grass": (-11.5, -17.0),
+    "grass": (-10.5, -16.8),
     "broadleaf": (-9.3, -14.8),
     "conifer": (-9.6, -15.0),
-    "straw": (-12.8, -19.0),
+    "straw": (-12.0, -18.8),
     "asphalt": (-11.5, -19.0),
     "bright roof": (-6.5, -14.5),
     "red roof": (-7.5, -14.5),
@@ -47,7 +47,7 @@ def mean_backscatter(
     open_water = share["clear water"] + share["muddy water"]
     texture = stream.field("texture", (240, 75, 32), (0.8, 0.8, 0.6))
     rough = surface.roughness
-    ground_vv = -18.5 + 6.5 * rough + 6.0 * wetness.soil
+    ground_vv = -17.0 + 6.5 * rough + 6.0 * wetness.soil
     ground = (ground_vv, ground_vv - 9.5 + 3.5 * rough)
     sea = (-24.0 + 1.3 * min(wetness.wind, 10.0), -30.0 + 0.5 * min(wetness.wind, 10.0))
     sparkle = stream.pixels("corners").standard_exponential((pixels, pixels), np.float32)
@@ -58,7 +58,7 @@ def mean_backscatter(
         power = soil * _linear(ground[band]) + open_water * _linear(sea[band])
         for material, typical in _TYPICAL.items():
             power += share[material] * _linear(typical[band])
-        power *= _linear(1.3 * texture) * (1 + 0.25 * surface.greenness * (name == "VH"))
+        power *= _linear(1.0 * texture + surface.structure) * (1 + 0.25 * surface.greenness * (name == "VH"))
         power += corners * (1.6 if name == "VV" else 0.28)
         bands.append(power * slopes)
     return np.stack(bands, axis=-1).astype(np.float32)

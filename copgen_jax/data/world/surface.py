@@ -91,16 +91,23 @@ class Surface:
     """Share of green leaves near the ground, per pixel."""
     roughness: np.ndarray
     """Roughness of open ground, 0 smooth to 1 ploughed, per pixel."""
+    structure: np.ndarray
+    """What crops' rows and stalks add to backscatter, in dB, per pixel."""
     corners: np.ndarray
     """Share of walls that face the radar, per pixel."""
 
 
-def draw_soil(stream: Stream) -> Soil:
-    """Soils are mostly brown; a fifth are red."""
+def draw_soil(stream: Stream, climate: Climate) -> Soil:
+    """Soils are brighter in dry climates; a third are reddish."""
     rng = stream.scalars()
-    mean, red = rng.uniform(0.12, 0.75), rng.random()
-    patches = stream.field("colour", (1500, 420, 130, 45), (1.0, 0.6, 0.45, 0.3))
-    return Soil(np.clip(mean + 0.17 * patches, 0, 1).astype(np.float32), float(max(0.0, (red - 0.6) * 2.2)))
+    mean, red = rng.uniform(0.0, 0.45) + 0.5 * max(0.0, 0.65 - climate.rain), rng.random()
+    patches = stream.field("colour", (1500, 420, 130, 55, 25), (0.7, 0.6, 0.6, 0.5, 0.4))
+    # washes and tracks: thin bright lines
+    lines = np.exp(-((stream.field("lines", (800, 260, 90), (1.0, 0.35, 0.12)) / 0.13) ** 2))
+    return Soil(
+        np.clip(mean + 0.22 * patches + rng.uniform(0, 0.5) * lines, 0, 1).astype(np.float32),
+        float(max(0.0, (red - 0.6) * 2.2)),
+    )
 
 
 def draw_vegetation(stream: Stream, climate: Climate) -> Vegetation:
@@ -114,7 +121,7 @@ def draw_vegetation(stream: Stream, climate: Climate) -> Vegetation:
     return Vegetation(
         conifers=smoothstep(stands + 3.2 * (mean - 0.5), -0.35, 0.35),
         deciduous=deciduous,
-        vigour=stream.field("vigour", (900, 300, 90, 40), (1.0, 0.7, 0.5, 0.4)) + np.float32(rng.normal(0, 0.5)),
+        vigour=stream.field("vigour", (900, 300, 90, 35), (0.7, 0.7, 0.7, 0.6)) + np.float32(rng.normal(0, 0.5)),
         clumps=stream.field("clumps", (380, 95, 38), (0.7, 0.8, 0.7)),
         grain=0.6 * grain + 0.8 * stream.field("stand", (55, 30)),
     )
@@ -125,7 +132,7 @@ def draw_fields(stream: Stream) -> Fields:
     size = float(np.exp(stream.scalars("size").uniform(0, 1.0)))
     farms = draw_parcels(stream, "farms", block=(330 * size, 560 * size), strips=(2, 7), cuts=3, warp=70.0)
     streets = draw_parcels(stream, "streets", block=(110, 210), strips=(3, 7), cuts=3, warp=30.0)
-    return Fields(farms, streets, float(stream.scalars("hedges").random() ** 2 * 0.8))
+    return Fields(farms, streets, float(stream.scalars("hedges").random() ** 3 * 0.8))
 
 
 def draw_wetness(stream: Stream, climate: Climate, date: np.datetime64, height: float) -> Wetness:
@@ -151,7 +158,7 @@ def compose(
     fields: Fields,
     wetness: Wetness,
 ) -> Surface:
-    """The scene: shares of pure surfaces at 10 m from known and hidden causes. `height` is the mean height in metres."""
+    """The scene at 10 m from known and hidden causes. `height` is the mean height in metres."""
     phase = season(climate.latitude, date)
     classes = _ragged(stream, classes)
     low, trees, built, bare, water = _LOOKUP[:, classes]
@@ -161,12 +168,14 @@ def compose(
 
     # trees stand in clumps: a share t becomes whole crowns on about t of the pixels
     trees = trees * (0.35 + 0.65 * smoothstep(vegetation.clumps + 2.6 * (trees - 0.5), -0.25, 0.25) / (trees + 0.1))
-    hedge = (fields.farms.border < 9) & (fields.farms.property(7) < fields.hedges)
+    hedge = (fields.farms.border < 8) & (fields.farms.property(7) < fields.hedges) & (vegetation.clumps > -0.5)
     trees = np.where(hedge & (crops > 0.5), 0.75, np.minimum(trees, 0.97))
     road = (fields.farms.block_border < 6) & (crops > 0.5)
     farm_green, farm_dry, farm_bare = _farm(fields.farms, vegetation, phase, climate, green)
-    meadow = np.clip(low * (0.75 + 0.28 * vegetation.vigour) * (0.45 + 0.55 * climate.rain), 0, low + bare)
-    lush = np.clip(green * (1.0 + 0.25 * vegetation.vigour), 0, 1)
+    meadow = np.clip(
+        low * (0.85 + 0.45 * vegetation.vigour + 0.12 * vegetation.grain) * (0.45 + 0.55 * climate.rain), 0, low + bare
+    )
+    lush = np.clip(green * (1.1 + 0.55 * vegetation.vigour), 0, 1)
 
     rest = np.clip(1 - trees, 0, 1) / np.maximum(low + built + bare + water + crops + ice, 0.01)
     farm = np.where(road, 0, crops * rest)
@@ -179,7 +188,8 @@ def compose(
     needles = crowns * vegetation.conifers
     broad = crowns - needles
     wet_soil = 0.45 * wetness.soil
-    bright = np.clip(soil.bright + road * 0.35 + 0.30 * bare, 0, 1) * (1 - wet_soil)
+    tilled = (crops > 0.5) * np.float32(0.8) * (fields.farms.property(8) - np.float32(0.5))
+    bright = np.clip(soil.bright + tilled + road * 0.35 + 0.30 * bare, 0, 1) * (1 - wet_soil)
     red = soil.red * (1 - bright * 0.5)
     shares = {
         "grass": grass,
@@ -205,6 +215,7 @@ def compose(
         shares=stack,
         greenness=(grass + 0.35 * straw).astype(np.float32),
         roughness=np.where(crops > 0.5, 0.15 + 0.85 * fields.farms.property(5), 0.45).astype(np.float32),
+        structure=((crops > 0.5) * np.float32(7.0) * (fields.farms.property(9) - np.float32(0.5))).astype(np.float32),
         corners=streets["bright roof"] + 0.35 * streets["red roof"],
     )
 
@@ -228,12 +239,15 @@ def _farm(
     peak = peak + np.float32(0.10) * (shift - 0.5) + np.float32(0.06 * climate.wet_season)
     width = np.where(kind < 0.72, np.float32(0.11), np.float32(0.40))
     ahead = (np.float32(phase) - peak + np.float32(0.5)) % 1 - np.float32(0.5)
-    cover = np.exp(-((ahead / width) ** 2)) * (0.55 + 0.45 * strength) * np.float32(0.35 + 0.65 * green)
+    cover = np.exp(-((ahead / width) ** 2))
+    # winter cereals are sown in autumn and stand green until spring
+    cover = np.where((kind < 0.36) & (np.abs(ahead) > 0.2), np.maximum(cover, 0.3 + 0.5 * shift), cover)
+    cover = smoothstep(cover, 0.1, 0.75) * (0.6 + 0.4 * strength) * np.float32(0.45 + 0.55 * green)
     always = np.float32(0.30 * climate.rain * green)
     furrows = 0.05 * np.sin(farms.along * (0.35 + 0.2 * strength))
-    cover = np.clip(cover + always * (kind > 0.3) + 0.05 * vegetation.vigour + furrows, 0, 1)
+    cover = np.clip(cover + always * (kind > 0.3) + 0.10 * vegetation.vigour + furrows, 0, 1)
     cover = np.where(kind > 0.93, 0.06 * (1 + vegetation.vigour * 0.4), cover)
-    straw = np.clip(smoothstep(ahead, 0.06, 0.12) * (ploughed < 0.6) + 0.15, 0, 1)
+    straw = np.clip((smoothstep(ahead, 0.06, 0.11) - smoothstep(ahead, 0.2, 0.3)) * (ploughed < 0.55) + 0.04, 0, 1)
     dry = (1 - cover) * straw
     return cover, dry, 1 - cover - dry
 

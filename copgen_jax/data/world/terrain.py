@@ -8,6 +8,7 @@ the rest. This imitates the look of drainage at a few milliseconds a patch; it d
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -41,7 +42,7 @@ def draw_relief(stream: Stream) -> Relief:
     """Plains and hills are common, mountains and coasts rarer."""
     rng = stream.scalars()
     kind, height, level, river, lakes, share = rng.random(6)
-    hills = float(6.0 * np.exp(4.6 * height**1.35))
+    hills = float(9.0 * np.exp(4.6 * height))
     coast = kind < 0.10
     return Relief(
         water_level=0.0 if coast else float(4.0 + 380.0 * level**2 + hills * (0.3 + 2.2 * level)),
@@ -55,18 +56,18 @@ def draw_relief(stream: Stream) -> Relief:
 def draw_ground(stream: Stream, relief: Relief) -> np.ndarray:
     """Height above the water level (h + 2, w + 2) float32 on the 30 m grid with its margin; negative under water."""
     rows, columns = stream.axes(step=STEP, margin=MARGIN)
-    warp = {"step": STEP, "margin": MARGIN}
-    y = rows[:, None] + 650.0 * stream.field("warp down", (3600, 1100, 380), (1.0, 0.42, 0.16), **warp)
-    x = columns[None, :] + 650.0 * stream.field("warp right", (3600, 1100, 380), (1.0, 0.42, 0.16), **warp)
+    field = functools.partial(stream.field, step=STEP, margin=MARGIN)
+    y = rows[:, None] + 650.0 * field("warp down", (3600, 1100, 380), (1.0, 0.42, 0.16))
+    x = columns[None, :] + 650.0 * field("warp right", (3600, 1100, 380), (1.0, 0.42, 0.16))
     main = np.abs(stream.field_at("main valleys", 5200.0, y, x))
     branch = np.abs(stream.field_at("branches", 1700.0, y, x))
     gully = np.abs(stream.field_at("gullies", 560.0, y, x))
-    slope = np.minimum(main / 0.9, 1.25)
+    slope = np.minimum(main / 0.75, 1.3)
     ridge = _eroded(stream)
     height = slope**1.25 * (0.62 + 0.24 * ridge)
     height += 0.30 * np.minimum(slope, 0.8) * np.minimum(branch, 1.0) * (0.8 + 0.3 * ridge)
     height += 0.085 * np.minimum(slope, 0.6) * np.minimum(gully, 1.0)
-    height += 0.012 * stream.field("hummocks", (240, 120, 70), (1.0, 0.6, 0.35), **warp) * np.minimum(slope * 2, 1)
+    height += 0.012 * field("hummocks", (240, 120, 70), (1.0, 0.6, 0.35)) * np.minimum(slope * 2, 1)
     height *= np.float32(relief.height)
     height += np.float32(2.5) * np.minimum(main * 5, 1) - np.float32(0.5)
     if relief.river:
@@ -74,10 +75,10 @@ def draw_ground(stream: Stream, relief: Relief) -> np.ndarray:
     else:
         height = np.maximum(height, 0.3)
     if relief.lakes:
-        basin = smoothstep(stream.field("basins", (3000, 900), (1.0, 0.3), **warp), 0.75, 1.6)
+        basin = smoothstep(field("basins", (3000, 900), (1.0, 0.3)), 0.75, 1.6)
         height -= relief.lakes * basin * (relief.height + 8.0)
     if relief.coast:
-        shore = stream.field("shore", (9000, 2600, 800, 250), (1.0, 0.4, 0.16, 0.07), **warp)
+        shore = field("shore", (9000, 2600, 800, 250), (1.0, 0.4, 0.16, 0.07))
         inland = smoothstep(shore, 2.2 * relief.coast - 1.3, 2.2 * relief.coast - 0.3)
         height = (height + 1.0) * inland - 3.0 * (1 - inland) ** 2 - 0.4 * (inland == 0)
     return height.astype(np.float32)
