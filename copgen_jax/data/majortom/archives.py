@@ -1,0 +1,275 @@
+"""Where the files of one product lie: folders of extracted cells, or parquet files with a GeoTIFF per band.
+
+An `Archive` lists the cells of a product and fetches the files of one; nobody above it knows which kind it is.
+
+    Core-S2L2A/<row>/<row_col>/<product id>/<band>.tif          extracted
+    Core-LULC/<row>/<col>/<row>_<col>_<year>.tif                land cover, one file per year: the latest counts
+    Core-S2L2A/**/<part>.parquet                                one observation per row group, one column per band
+    Core-S2L2A/metadata.parquet                                 optional beside folders
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from copgen_jax.data.majortom.dates import NEVER, time_in_name
+from copgen_jax.data.majortom.grid import is_cell_name
+from copgen_jax.data.majortom.metadata import Metadata, Row, open_parquet, read_metadata
+from copgen_jax.data.majortom.observation import Issue
+from copgen_jax.errors import InputError
+
+_ROW = re.compile(r"\d{1,4}[UD]")
+_YEAR = re.compile(r"_(\d{4})\.tiff?$")
+_LARGEST_COLUMN = 1 << 28
+"""Bytes of one band of one observation beyond which a parquet column is refused."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Fetched:
+    """The files of one observation of one product, not yet opened."""
+
+    where: str
+    """Where they lie, for messages."""
+    files: Mapping[str, Path | bytes]
+    """By band file name without suffix, in the layout's spelling (`vv`, `B02`, `cloud_mask`); only what is there."""
+    product_id: str = ""
+    time: np.datetime64 = NEVER
+    crs: str = ""
+    """As the metadata states it; empty if not."""
+    unused: tuple[str, ...] = ()
+    """Further products of the same cell."""
+
+
+class Archive(Protocol):
+    """The observations of one product."""
+
+    issues: list[Issue]
+    """What was wrong with the listing."""
+
+    @property
+    def cells(self) -> Collection[str]:
+        """Names of the cells it has."""
+        ...
+
+    def fetch(self, cell: str, files: Collection[str]) -> Fetched:
+        """Those of the named files that a cell has.
+
+        Raises:
+            InputError: they cannot be read.
+        """
+        ...
+
+
+class Folders:
+    """Extracted cells of one product."""
+
+    def __init__(self, root: Path):
+        """List the cells below `root`.
+
+        Raises:
+            InputError: `metadata.parquet` is there and cannot be read.
+        """
+        self.root = root
+        self.metadata = _metadata_of(root)
+        self.issues: list[Issue] = []
+        self._directories: dict[str, Path] = {}
+        for row in _subdirectories(root):
+            for directory in _subdirectories(row) if _ROW.fullmatch(row.name) else ():
+                if is_cell_name(directory.name):
+                    self._directories[directory.name] = directory
+                else:
+                    self.issues.append(_unknown_cell(directory.name, str(directory)))
+        self.issues += _repeated(root, self.metadata, self.cells)
+
+    @property
+    def cells(self) -> Collection[str]:
+        """Names of the cells it has."""
+        return self._directories.keys()
+
+    def fetch(self, cell: str, files: Collection[str]) -> Fetched:
+        """Those of the named files that a cell has, of its first listed product."""
+        products = sorted(path.name for path in _subdirectories(self._directories[cell]))
+        if not products:
+            raise InputError(f"{self._directories[cell]} holds no product")
+        row = self.metadata.first.get(cell)
+        chosen = row.product_id if row and row.product_id in products else products[0]
+        directory = self._directories[cell] / chosen
+        paths = {name: directory / f"{name}.tif" for name in files}
+        time = row.time if row else NEVER
+        return Fetched(
+            where=str(directory),
+            files={name: path for name, path in paths.items() if path.is_file()},
+            product_id=chosen,
+            time=time_in_name(chosen) if np.isnat(time) else time,
+            crs=row.crs if row else "",
+            unused=tuple(name for name in products if name != chosen),
+        )
+
+
+class LandCover:
+    """Land cover of cells, a file per year."""
+
+    def __init__(self, root: Path):
+        """List the cells below `root`."""
+        self.issues: list[Issue] = []
+        self._directories: dict[str, Path] = {}
+        for row in _subdirectories(root):
+            for column in _subdirectories(row) if _ROW.fullmatch(row.name) else ():
+                cell = f"{row.name}_{column.name}"
+                if is_cell_name(cell):
+                    self._directories[cell] = column
+                else:
+                    self.issues.append(_unknown_cell(cell, str(column)))
+
+    @property
+    def cells(self) -> Collection[str]:
+        """Names of the cells it has."""
+        return self._directories.keys()
+
+    def fetch(self, cell: str, files: Collection[str]) -> Fetched:
+        """The file of the latest year, under the name LULC."""
+        del files
+        directory = self._directories[cell]
+        years = {int(m[1]): p for p in sorted(directory.glob(f"{cell}_*.tif*")) if (m := _YEAR.search(p.name))}
+        if not years:
+            raise InputError(f"{directory} holds no file {cell}_<year>.tif")
+        return Fetched(where=str(directory), files={"LULC": years[max(years)]})
+
+
+class Parquet:
+    """One product in parquet files: an observation per row group, a GeoTIFF per band."""
+
+    def __init__(self, root: Path, parts: Iterable[Path]):
+        """List the observations of `parts`, from `metadata.parquet` where it is there, else from the parts.
+
+        Raises:
+            InputError: `metadata.parquet` is there and cannot be read.
+        """
+        self.issues: list[Issue] = []
+        self._parts = {path.name: path for path in sorted(parts)}
+        self._rows: dict[str, Row] = {}
+        metadata = _metadata_of(root)
+        for row in metadata.rows or self._scanned(root):
+            if row.file not in self._parts or row.row_group < 0:
+                continue
+            if is_cell_name(row.cell):
+                self._rows.setdefault(row.cell, row)
+            else:
+                where = f"{self._parts[row.file]}, row group {row.row_group}"
+                self.issues.append(_unknown_cell(row.cell, where))
+        self.issues += _repeated(root, metadata, self.cells)
+        self.issues += _elsewhere(root, metadata, self._parts)
+
+    @property
+    def cells(self) -> Collection[str]:
+        """Names of the cells it has."""
+        return self._rows.keys()
+
+    def fetch(self, cell: str, files: Collection[str]) -> Fetched:
+        """Those of the named columns that a cell has; nothing else of the row group is read."""
+        import pyarrow
+
+        row = self._rows[cell]
+        path, row_group = self._parts[row.file], row.row_group
+        where = f"{path}, row group {row_group}"
+        parquet = open_parquet(path)
+        with parquet:
+            if row_group >= parquet.num_row_groups:
+                raise InputError(f"{path} has {parquet.num_row_groups} row groups, the metadata names {row_group}")
+            wanted = [n for n in ("grid_cell", "product_id", *files) if n in parquet.schema_arrow.names]
+            _check_columns(parquet, row_group, wanted, where)
+            try:
+                columns = parquet.read_row_group(row_group, columns=wanted, use_threads=False).to_pydict()
+            except (pyarrow.ArrowException, OSError) as error:
+                raise InputError(f"{where} is truncated or damaged: download it again") from error
+        if columns["grid_cell"] != [cell]:
+            raise InputError(f"{where} holds {', '.join(map(str, columns['grid_cell']))}, expected {cell} alone")
+        product_id = str((columns.get("product_id") or [""])[0] or "")
+        return Fetched(
+            where=where,
+            files={name: columns[name][0] for name in files if columns.get(name) and columns[name][0]},
+            product_id=product_id,
+            time=time_in_name(product_id) if np.isnat(row.time) else row.time,
+            crs=row.crs,
+        )
+
+    def _scanned(self, root: Path) -> Iterator[Row]:
+        import pyarrow
+
+        seen: set[str] = set()
+        for name, path in self._parts.items():
+            try:
+                with open_parquet(path) as parquet:
+                    for row_group in range(parquet.num_row_groups):
+                        (cell, *_) = parquet.read_row_group(row_group, columns=["grid_cell"])["grid_cell"].to_pylist()
+                        if cell in seen:
+                            self.issues.append(_several(str(cell), root.name))
+                        seen.add(cell)
+                        yield Row(cell=str(cell), time=NEVER, product_id="", file=name, row_group=row_group, crs="")
+            except (InputError, pyarrow.ArrowException, KeyError, ValueError, OSError) as error:
+                reason = str(error) if isinstance(error, InputError) else f"{path} is damaged: download it again"
+                self.issues.append(Issue(place="", kind="broken", where=str(path), reason=reason))
+
+
+def open_archive(root: Path) -> Archive | None:
+    """The archive below a directory `Core-*`, of whatever kind it is; None where it is empty.
+
+    Raises:
+        InputError: its metadata cannot be read.
+    """
+    if root.name == "Core-LULC":
+        archive: Archive = LandCover(root)
+        return archive if archive.cells or archive.issues else None
+    if any(_ROW.fullmatch(path.name) for path in _subdirectories(root)):
+        return Folders(root)
+    parts = [path for path in root.rglob("*.parquet") if path.name != "metadata.parquet" and path.is_file()]
+    return Parquet(root, parts) if parts else None
+
+
+def _metadata_of(root: Path) -> Metadata:
+    path = root / "metadata.parquet"
+    return read_metadata(path) if path.is_file() else Metadata()
+
+
+def _check_columns(parquet, row_group: int, names: Collection[str], where: str) -> None:
+    group = parquet.metadata.row_group(row_group)
+    for i in range(group.num_columns):
+        column = group.column(i)
+        if column.path_in_schema in names and column.total_uncompressed_size > _LARGEST_COLUMN:
+            raise InputError(
+                f"{where}: column {column.path_in_schema} takes {column.total_uncompressed_size >> 20} MiB; "
+                f"one band of a cell takes a few, at most {_LARGEST_COLUMN >> 20} are read"
+            )
+
+
+def _subdirectories(root: Path) -> list[Path]:
+    with os.scandir(root) as entries:
+        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+
+
+def _repeated(root: Path, metadata: Metadata, cells: Collection[str]) -> Iterator[Issue]:
+    seen: set[str] = set()
+    for row in metadata.rows:
+        if row.cell in seen and row.cell in cells:
+            yield _several(row.cell, root.name)
+        seen.add(row.cell)
+
+
+def _elsewhere(root: Path, metadata: Metadata, parts: Collection[str]) -> Iterator[Issue]:
+    count = sum(row.file not in parts for row in metadata.rows)
+    if count:
+        reason = f"{count} of {len(metadata.rows)} listed observations are in parquet files that are not here"
+        yield Issue(place="", kind="missing", where=root.name, reason=reason)
+
+
+def _several(cell: str, where: str) -> Issue:
+    return Issue(place=cell, kind="several products", where=where, reason="listed again; the first listed one is used")
+
+
+def _unknown_cell(name: str, where: str) -> Issue:
+    return Issue(place=name, kind="unknown cell", where=where, reason="not a cell of the Major TOM grid; skipped")
