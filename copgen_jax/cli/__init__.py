@@ -67,6 +67,9 @@ def _run(module, arguments: argparse.Namespace) -> int:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from importlib.metadata import PackageNotFoundError, version
 
-    return version("copgen_jax")
+    try:
+        return version("copgen_jax")
+    except PackageNotFoundError:
+        return "(a source tree that is not installed)"
