@@ -65,15 +65,27 @@ def backbone_params(
     Raises:
         InputError: another order of the modalities, or a parameter missing, unexpected, of another shape or type.
     """
-    _check_order(state_dict, backbone)
-    return _from_published(state_dict, _backbone_table(backbone), "backbone", dtype)
+    check_backbone(state_dict, backbone)
+    return _from_published(state_dict, _backbone_table(backbone), dtype)
 
 
 def autoencoder_params(
     state_dict: Mapping[str, np.ndarray], autoencoder: Autoencoder, *, dtype: np.dtype | None = FLOATS[0]
 ) -> Params:
     """The Flax tree of a published autoencoder; as `backbone_params`."""
-    return _from_published(state_dict, _autoencoder_table(autoencoder), "autoencoder", dtype)
+    check_autoencoder(state_dict, autoencoder)
+    return _from_published(state_dict, _autoencoder_table(autoencoder), dtype)
+
+
+def check_backbone(state_dict: Mapping[str, np.ndarray], backbone: Backbone) -> None:
+    """Raise InputError where `backbone_params` would, without converting."""
+    _check_order(state_dict, backbone)
+    _check(state_dict, _backbone_table(backbone), "backbone")
+
+
+def check_autoencoder(state_dict: Mapping[str, np.ndarray], autoencoder: Autoencoder) -> None:
+    """Raise InputError where `autoencoder_params` would, without converting."""
+    _check(state_dict, _autoencoder_table(autoencoder), "autoencoder")
 
 
 def backbone_state_dict(params: Params, backbone: Backbone) -> dict[str, np.ndarray]:
@@ -163,10 +175,7 @@ def _published_level(name: str) -> str:
     return re.sub(r"^mid_", "mid.", name)
 
 
-def _from_published(
-    state_dict: Mapping[str, np.ndarray], table: list[_Parameter], what: str, dtype: np.dtype | None
-) -> Params:
-    _check(state_dict, {name: p.published_shape for p in table for name in p.names}, what)
+def _from_published(state_dict: Mapping[str, np.ndarray], table: list[_Parameter], dtype: np.dtype | None) -> Params:
     leaves = {}
     for parameter in table:
         layers = [state_dict[name] for name in parameter.names]
@@ -191,8 +200,9 @@ def _to_published(params: Params, table: list[_Parameter]) -> dict[str, np.ndarr
     return state_dict
 
 
-def _check(state_dict: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]], what: str) -> None:
+def _check(state_dict: Mapping[str, np.ndarray], table: list[_Parameter], what: str) -> None:
     """Raise InputError naming the first parameter that does not fit, and how many more do not."""
+    expected = {name: parameter.published_shape for parameter in table for name in parameter.names}
     missing = [f"{name!r} is missing" for name in expected if name not in state_dict]
     unexpected = [f"{name[:100]!r} is not one of its parameters" for name in state_dict if name not in expected]
     wrong = []
