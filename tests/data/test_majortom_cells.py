@@ -391,14 +391,14 @@ class TestRefused:
         files.write_parquet(tmp_path, [files.CELL], TINY.subset(["DEM"]))
         path = tmp_path / "Core-DEM" / "metadata.parquet"
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(InputError, match="is truncated or no parquet file"):
+        with pytest.raises(InputError, match="is truncated, damaged or no parquet file"):
             open_data(tmp_path, modalities=TINY)
 
     def test_all_parquet_truncated(self, tmp_path):
         files.write_parquet(tmp_path, [files.CELL], TINY.subset(["DEM"]), metadata=False)
         path = tmp_path / "Core-DEM" / "images" / "part_00001.parquet"
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(InputError, match=r"holds no Major TOM cells.*truncated or no parquet file"):
+        with pytest.raises(InputError, match=r"holds no Major TOM cells.*truncated, damaged or no parquet file"):
             open_data(tmp_path, modalities=TINY.subset(["DEM"]))
 
     @pytest.mark.parametrize("options", [{"side": 352}, {"shift": 500.0}, {"crs": "EPSG:32719"}])

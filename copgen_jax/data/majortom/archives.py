@@ -25,8 +25,8 @@ from copgen_jax.errors import InputError
 
 _ROW = re.compile(r"\d{1,4}[UD]")
 _YEAR = re.compile(r"_(\d{4})\.tiff?$")
-_LARGEST_COLUMN = 1 << 28
-"""Bytes of one band of one observation beyond which a parquet column is refused."""
+LARGEST_OBSERVATION = 1 << 30
+"""Bytes of one observation of one product beyond which it is refused."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,23 +172,17 @@ class Parquet:
 
     def fetch(self, cell: str, files: Collection[str]) -> Fetched:
         """Those of the named columns that a cell has; nothing else of the row group is read."""
-        import pyarrow
-
         row = self._rows[cell]
-        path, row_group = self._parts[row.file], row.row_group
-        where = f"{path}, row group {row_group}"
-        parquet = open_parquet(path)
-        with parquet:
-            if row_group >= parquet.num_row_groups:
-                raise InputError(f"{path} has {parquet.num_row_groups} row groups, the metadata names {row_group}")
+        path = self._parts[row.file]
+        where = f"{path}, row group {row.row_group}"
+        with open_parquet(path) as parquet:
+            _check_row_group(parquet, row.row_group, str(path))
             wanted = [n for n in ("grid_cell", "product_id", *files) if n in parquet.schema_arrow.names]
-            _check_columns(parquet, row_group, wanted, where)
-            try:
-                columns = parquet.read_row_group(row_group, columns=wanted, use_threads=False).to_pydict()
-            except (pyarrow.ArrowException, OSError) as error:
-                raise InputError(f"{where} is truncated or damaged: download it again") from error
-        if columns["grid_cell"] != [cell]:
-            raise InputError(f"{where} holds {', '.join(map(str, columns['grid_cell']))}, expected {cell} alone")
+            columns = parquet.read_row_group(row.row_group, columns=wanted, use_threads=False).to_pydict()
+        if columns.get("grid_cell") != [cell]:
+            raise InputError(
+                f"{where} holds {', '.join(map(str, columns.get('grid_cell', ['no cell'])))}, expected {cell} alone"
+            )
         product_id = str((columns.get("product_id") or [""])[0] or "")
         return Fetched(
             where=where,
@@ -199,21 +193,16 @@ class Parquet:
         )
 
     def _scanned(self, root: Path) -> Iterator[Row]:
-        import pyarrow
-
         seen: set[str] = set()
         for name, path in self._parts.items():
             try:
-                with open_parquet(path) as parquet:
-                    for row_group in range(parquet.num_row_groups):
-                        (cell, *_) = parquet.read_row_group(row_group, columns=["grid_cell"])["grid_cell"].to_pylist()
-                        if cell in seen:
-                            self.issues.append(_several(str(cell), root.name))
-                        seen.add(cell)
-                        yield Row(cell=str(cell), time=NEVER, product_id="", file=name, row_group=row_group, crs="")
-            except (InputError, pyarrow.ArrowException, KeyError, ValueError, OSError) as error:
-                reason = str(error) if isinstance(error, InputError) else f"{path} is damaged: download it again"
-                self.issues.append(Issue(place="", kind="broken", where=str(path), reason=reason))
+                for row_group, cell in enumerate(_cells_in(path)):
+                    if cell in seen:
+                        self.issues.append(_several(cell, root.name))
+                    seen.add(cell)
+                    yield Row(cell=cell, time=NEVER, product_id="", file=name, row_group=row_group, crs="")
+            except InputError as error:
+                self.issues.append(Issue(place="", kind="broken", where=str(path), reason=str(error)))
 
 
 def open_archive(root: Path) -> Archive | None:
@@ -236,15 +225,28 @@ def _metadata_of(root: Path) -> Metadata:
     return read_metadata(path) if path.is_file() else Metadata()
 
 
-def _check_columns(parquet, row_group: int, names: Collection[str], where: str) -> None:
-    group = parquet.metadata.row_group(row_group)
-    for i in range(group.num_columns):
-        column = group.column(i)
-        if column.path_in_schema in names and column.total_uncompressed_size > _LARGEST_COLUMN:
-            raise InputError(
-                f"{where}: column {column.path_in_schema} takes {column.total_uncompressed_size >> 20} MiB; "
-                f"one band of a cell takes a few, at most {_LARGEST_COLUMN >> 20} are read"
-            )
+def _cells_in(path: Path) -> Iterator[str]:
+    """The cell of each row group of a parquet file."""
+    with open_parquet(path) as parquet:
+        if "grid_cell" not in parquet.schema_arrow.names:
+            raise InputError(f"{path} is no parquet file of Major TOM: it has no column grid_cell")
+        for row_group in range(parquet.num_row_groups):
+            table = parquet.read_row_group(row_group, columns=["grid_cell"], use_threads=False)
+            if len(table) != 1:
+                raise InputError(f"{path} has {len(table)} observations in row group {row_group}, expected one")
+            yield str(table["grid_cell"][0].as_py())
+
+
+def _check_row_group(parquet, row_group: int, where: str) -> None:
+    """Refuse a row group that is not there or too large, before a column of it is read."""
+    if row_group >= parquet.num_row_groups:
+        raise InputError(f"{where} has {parquet.num_row_groups} row groups, the metadata names {row_group}")
+    size = parquet.metadata.row_group(row_group).total_byte_size
+    if size > LARGEST_OBSERVATION:
+        raise InputError(
+            f"{where} says that row group {row_group} takes {size >> 20} MiB; one observation takes some 40, "
+            f"and at most {LARGEST_OBSERVATION >> 20} are read"
+        )
 
 
 def _subdirectories(root: Path) -> list[Path]:

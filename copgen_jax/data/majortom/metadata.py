@@ -1,8 +1,9 @@
 """Major TOM's `metadata.parquet`: what a product holds, where, and when it was observed."""
 
+import contextlib
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -53,17 +54,19 @@ def read_metadata(path: Path) -> Metadata:
     Raises:
         InputError: truncated, no parquet file, or no column `grid_cell`.
     """
-    table = open_parquet(path)
-    if "grid_cell" not in table.schema_arrow.names:
-        raise InputError(f"{path} is no metadata of Major TOM: it has no column grid_cell")
-    return Metadata(tuple(_rows(path, table)))
+    with open_parquet(path) as parquet:
+        names = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
+        if "grid_cell" not in names:
+            raise InputError(f"{path} is no metadata of Major TOM: it has no column grid_cell")
+        return Metadata(tuple(_rows(parquet, names)))
 
 
-def open_parquet(path: Path, **arguments: Any) -> Any:
-    """A `pyarrow.parquet.ParquetFile`.
+@contextlib.contextmanager
+def open_parquet(path: Path) -> Iterator[Any]:
+    """A `pyarrow.parquet.ParquetFile`. Reading belongs inside the block: what breaks there is the file's fault.
 
     Raises:
-        InputError: truncated or no parquet file, or pyarrow is not installed.
+        InputError: truncated, damaged or no parquet file, or pyarrow is not installed.
     """
     try:
         import pyarrow
@@ -71,9 +74,10 @@ def open_parquet(path: Path, **arguments: Any) -> Any:
     except ImportError as error:
         raise InputError(f"reading {path} needs pyarrow: pip install 'copgen_jax[data]'") from error
     try:
-        return pyarrow.parquet.ParquetFile(path, **arguments)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is truncated or no parquet file: download it again") from error
+        with pyarrow.parquet.ParquetFile(path) as parquet:
+            yield parquet
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is truncated, damaged or no parquet file: download it again") from error
 
 
 def plain_crs(text: str) -> str:
@@ -81,17 +85,11 @@ def plain_crs(text: str) -> str:
     return _DOUBLED.sub("EPSG:", text.strip())
 
 
-def _rows(path: Path, table: Any) -> Iterator[Row]:
-    import pyarrow
-
-    names = [name for name in _COLUMNS if name in table.schema_arrow.names]
-    try:
-        for batch in table.iter_batches(columns=names):
-            columns = {name: batch.column(name).to_pylist() for name in names}
-            for values in zip(*columns.values(), strict=True):
-                yield _row(dict(zip(columns, values, strict=True)))
-    except (pyarrow.ArrowException, OSError) as error:
-        raise InputError(f"{path} is truncated or damaged: download it again") from error
+def _rows(parquet: Any, names: Sequence[str]) -> Iterator[Row]:
+    for batch in parquet.iter_batches(columns=list(names)):
+        columns = [batch.column(name).to_pylist() for name in names]
+        for values in zip(*columns, strict=True):
+            yield _row(dict(zip(names, values, strict=True)))
 
 
 def _row(values: dict[str, Any]) -> Row:
