@@ -20,7 +20,7 @@ one `lax.scan` with one call of the network in its body, whatever the solver and
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -315,12 +315,10 @@ def solver_table(
     """The table of solver `name` for `evaluations` network calls, in float64; on the solver's own grid by default.
 
     Raises:
-        InputError: an unknown solver or spacing, or no evaluation.
+        InputError: an unknown solver, or no evaluation.
     """
     if name not in SOLVERS:
         raise InputError(f"unknown solver {name!r}: {suggestion(name, SOLVERS)}")
-    if spacing not in (None, *get_args(Spacing)):
-        raise InputError(f"unknown spacing {spacing!r}: {suggestion(spacing, get_args(Spacing))}")
     if evaluations < 1:
         raise InputError(f"solver {name} with {evaluations} evaluations: it needs at least one")
     solver = SOLVERS[name]

@@ -1,0 +1,79 @@
+"""Roles as data: times, inputs, and the draw of conditional training samples."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from copgen_jax.diffusion.roles import by_name, draw_roles, role_input, role_time
+from copgen_jax.modalities import ABSENT, GIVEN, WANTED
+
+ROLES = jnp.array([GIVEN, WANTED, ABSENT], jnp.int32)
+EVERYTHING = {name: jnp.ones(4000, bool) for name in ("radar", "height", "place", "date")}
+
+
+def test_times_of_roles():
+    np.testing.assert_array_equal(role_time(ROLES, jnp.float32(250.0)), [0, 250, 1000])
+    np.testing.assert_array_equal(role_time(ROLES, jnp.array([10.0, 20.0, 30.0])), [0, 20, 1000])
+
+
+def test_inputs_of_roles_ignore_what_is_not_chosen():
+    shape = (3, 2, 2, 8)
+    rest = jnp.full(shape, jnp.nan)
+    chosen = [rest.at[i].set(i + 1.0) for i in range(3)]
+    x = jax.jit(role_input)(ROLES, given=chosen[0], wanted=chosen[1], absent=chosen[2])
+    for i in range(3):
+        np.testing.assert_array_equal(x[i], np.full(shape[1:], i + 1.0))
+
+
+def test_a_role_per_sample_alone_under_vmap():
+    values = [jnp.arange(3.0)[:, None] + 10 * k for k in range(3)]
+    mapped = jax.vmap(lambda r, g, w, a: role_input(r, given=g, wanted=w, absent=a))(ROLES, *values)
+    np.testing.assert_array_equal(mapped, role_input(ROLES, given=values[0], wanted=values[1], absent=values[2]))
+
+
+def test_one_vector_or_one_per_sample():
+    shared = by_name(ROLES, ["a", "b", "c"], 2)
+    each = by_name(jnp.stack([ROLES, ROLES[::-1]]), ["a", "b", "c"], 2)
+    np.testing.assert_array_equal(shared["a"], [GIVEN, GIVEN])
+    np.testing.assert_array_equal(each["a"], [GIVEN, ABSENT])
+    np.testing.assert_array_equal(each["c"], [ABSENT, GIVEN])
+
+
+def drawn(presence, share, seed=0):
+    roles = draw_roles(jax.random.key(seed), presence, share)
+    return {name: np.asarray(codes) for name, codes in roles.items()}
+
+
+def test_no_share_is_the_published_training():
+    assert all((codes == WANTED).all() for codes in drawn(EVERYTHING, 0.0).values())
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_share_of_conditional_samples(share):
+    roles = np.stack(list(drawn(EVERYTHING, share).values()))
+    assert ((roles == WANTED).sum(0) >= 1).all()
+    conditional = (roles != WANTED).any(0).mean()
+    # Odds p of WANTED have density 2 (1 - p); three free modalities are all wanted with odds 2 / (4 * 5).
+    assert conditional == pytest.approx(share * 0.9, abs=0.03)
+    assert (roles == GIVEN).mean() == pytest.approx(share / 4, abs=0.02)
+    assert (roles == ABSENT).mean() == pytest.approx(share / 4, abs=0.02)
+    assert set((roles == GIVEN).sum(0)) == {0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_missing_modalities_are_absent_and_something_present_is_wanted(share):
+    generator = np.random.default_rng(0)
+    presence = {name: jnp.asarray(generator.random(4000) < 0.5) for name in EVERYTHING}
+    roles = drawn(presence, share)
+    for name, codes in roles.items():
+        assert (codes[~np.asarray(presence[name])] == ABSENT).all()
+    anything = np.stack(list(presence.values())).any(0)
+    wanted = (np.stack(list(roles.values())) == WANTED).any(0)
+    np.testing.assert_array_equal(wanted, anything)
+
+
+def test_draw_does_not_depend_on_the_order_of_names():
+    backwards = dict(reversed(EVERYTHING.items()))
+    for name, codes in drawn(EVERYTHING, 0.7).items():
+        np.testing.assert_array_equal(codes, drawn(backwards, 0.7)[name])
