@@ -66,7 +66,9 @@ def from_zarr(path: str | Path, *, names: Sequence[str], where: str) -> list[Sou
     rasters = {str(n): a for node in tree.subtree for n, a in node.data_vars.items() if a.ndim >= 2}
     found = {name: array for name, array in rasters.items() if name in names} or (rasters if len(rasters) == 1 else {})
     if not found:
-        raise InputError(f"{where} holds no {' or '.join(names)}: {suggestion(names[0], rasters or ['no raster'])}")
+        names = tuple(dict.fromkeys(names))
+        hint = suggestion(names[0], rasters) if rasters else "it has no rasters"
+        raise InputError(f"{where} holds no {' or '.join(names)}: {hint}")
     return [_from_array(array, where=f"{where}/{name}", name=name) for name, array in found.items()]
 
 
@@ -105,7 +107,7 @@ def _from_array(array: Any, *, where: str, name: str | None) -> Source:
         nodata=(_number(attributes.get("_FillValue", attributes.get("nodata"))),) * count,
         scales=(_number(attributes.get("scale_factor")) or 1.0,) * count,
         offsets=(_number(attributes.get("add_offset")) or 0.0,) * count,
-        tags={str(key).lower(): str(value) for key, value in attributes.items()} | _time_tag(array),
+        tags={str(key).lower(): str(value) for key, value in attributes.items()} | _time_tag(array) | _code_tag(array),
         integer=array.dtype.kind in "bui",
         in_memory=True,
     )
@@ -173,6 +175,12 @@ def _time_tag(array: Any) -> dict[str, str]:
     if "time" in array.coords and array.coords["time"].ndim == 0:
         return {"datetime": str(array.coords["time"].values)}
     return {}
+
+
+def _code_tag(array: Any) -> dict[str, str]:
+    """Class codes are stated by CF's `flag_values`, unless these are 0, 1, 2, ... and could be indices as well."""
+    flags = np.asarray(array.attrs.get("flag_values", ())).reshape(-1)
+    return {"units": "code"} if flags.size and not np.array_equal(flags, np.arange(flags.size)) else {}
 
 
 def _number(value: Any) -> float | None:
