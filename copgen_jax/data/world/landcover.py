@@ -16,7 +16,7 @@ from copgen_jax.data.world.terrain import Relief, gradient, temperature_of
 WATER, TREES, FLOODED, CROPS, BUILT, BARE, SNOW, RANGELAND = 1, 2, 4, 5, 7, 8, 9, 11
 
 _CANOPY = np.zeros(256, np.float32)
-_CANOPY[[TREES, BUILT]] = 13.0, 5.0
+_CANOPY[[TREES, BUILT]] = 10.0, 4.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,11 +39,11 @@ def draw_moisture(stream: Stream) -> Moisture:
 def draw_landcover(
     stream: Stream, climate: Climate, relief: Relief, ground: np.ndarray, moisture: Moisture
 ) -> np.ndarray:
-    """Codes (H, W) uint8 at 10 m. `ground` is the height above water at 30 m with one pixel of margin."""
+    """Codes (H, W) uint8 at 10 m. `ground` is the height above water at 30 m with `terrain.MARGIN`."""
     pixels = stream.window.pixels
     east, north = gradient(ground, 30.0)
-    slope = enlarge(np.hypot(east, north), 3, pixels)
-    above = enlarge(ground, 3, pixels)
+    slope = enlarge(np.hypot(east, north)[1:-1, 1:-1], 3, pixels)
+    above = enlarge(ground[1:-1, 1:-1], 3, pixels)
     warm = temperature_of(climate, relief.water_level + above)
     wet = moisture.ground * 0.9 + 4.0 * (climate.rain - 0.42) - 0.35 * np.log1p(np.maximum(above, 0) / 12.0)
     texture = _textures(stream)

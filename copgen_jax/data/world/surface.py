@@ -175,7 +175,9 @@ def compose(
     meadow = np.clip(
         low * (0.85 + 0.45 * vegetation.vigour + 0.12 * vegetation.grain) * (0.45 + 0.55 * climate.rain), 0, low + bare
     )
-    lush = np.clip(green * (1.1 + 0.55 * vegetation.vigour), 0, 1)
+    # wet grassland is pasture, mown or grazed field by field
+    pasture = float(np.clip(climate.rain / 0.6, 0, 1)) * 1.3 * (fields.farms.property(10) - np.float32(0.5))
+    lush = np.clip(green * (1.1 + 0.5 * vegetation.vigour + pasture), 0, 1)
 
     rest = np.clip(1 - trees, 0, 1) / np.maximum(low + built + bare + water + crops + ice, 0.01)
     farm = np.where(road, 0, crops * rest)
@@ -242,7 +244,7 @@ def _farm(
     cover = np.exp(-((ahead / width) ** 2))
     # winter cereals are sown in autumn and stand green until spring
     cover = np.where((kind < 0.36) & (np.abs(ahead) > 0.2), np.maximum(cover, 0.3 + 0.5 * shift), cover)
-    cover = smoothstep(cover, 0.1, 0.75) * (0.6 + 0.4 * strength) * np.float32(0.45 + 0.55 * green)
+    cover = smoothstep(cover, 0.1, 0.75) * (0.75 + 0.25 * strength) * np.float32(0.62 + 0.38 * green)
     always = np.float32(0.30 * climate.rain * green)
     furrows = 0.05 * np.sin(farms.along * (0.35 + 0.2 * strength))
     cover = np.clip(cover + always * (kind > 0.3) + 0.10 * vegetation.vigour + furrows, 0, 1)

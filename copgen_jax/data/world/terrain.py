@@ -2,7 +2,7 @@
 
 A cell has one water level (the sea, or its rivers and lakes: they do not fall inside 10.68 km) and a relief. Heights
 above the water are built from *valley distances* v = |warped noise|: the zero lines of smooth noise form a connected
-net of meandering valleys. The main net (5 km) reaches the water; tributaries (1.6 and 0.55 km) cut the slopes between,
+net of meandering valleys. The main net (4 km) reaches the water; tributaries (1.3 and 0.43 km) cut the slopes between,
 shallower towards their heads; an eroded fractal (octaves damped where the slope is already steep, after Quilez) covers
 the rest. This imitates the look of drainage at a few milliseconds a patch; it does not route water.
 """
@@ -18,8 +18,8 @@ from copgen_jax.data.world.noise import Stream, smoothstep
 STEP = 3
 """Terrain is made on the 30 m grid."""
 
-MARGIN = 1
-"""Pixels of 30 m around the window, for slopes and interpolation."""
+MARGIN = 2
+"""Pixels of 30 m around the window, for slopes and interpolation: what they give does not depend on the window."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,19 +54,19 @@ def draw_relief(stream: Stream) -> Relief:
 
 
 def draw_ground(stream: Stream, relief: Relief) -> np.ndarray:
-    """Height above the water level (h + 2, w + 2) float32 on the 30 m grid with its margin; negative under water."""
+    """Height above the water level (h + 4, w + 4) float32 on the 30 m grid with its margin; negative under water."""
     rows, columns = stream.axes(step=STEP, margin=MARGIN)
     field = functools.partial(stream.field, step=STEP, margin=MARGIN)
     y = rows[:, None] + 650.0 * field("warp down", (3600, 1100, 380), (1.0, 0.42, 0.16))
     x = columns[None, :] + 650.0 * field("warp right", (3600, 1100, 380), (1.0, 0.42, 0.16))
-    main = np.abs(stream.field_at("main valleys", 5200.0, y, x))
-    branch = np.abs(stream.field_at("branches", 1700.0, y, x))
-    gully = np.abs(stream.field_at("gullies", 560.0, y, x))
+    main = np.abs(stream.field_at("main valleys", 4200.0, y, x))
+    branch = np.abs(stream.field_at("branches", 1300.0, y, x))
+    gully = np.abs(stream.field_at("gullies", 430.0, y, x))
     slope = np.minimum(main / 0.75, 1.3)
     ridge = _eroded(stream)
     height = slope**1.25 * (0.62 + 0.24 * ridge)
-    height += 0.30 * np.minimum(slope, 0.8) * np.minimum(branch, 1.0) * (0.8 + 0.3 * ridge)
-    height += 0.085 * np.minimum(slope, 0.6) * np.minimum(gully, 1.0)
+    height += 0.42 * np.minimum(slope, 0.8) * np.minimum(branch, 1.0) * (0.8 + 0.3 * ridge)
+    height += 0.14 * np.minimum(slope, 0.6) * np.minimum(gully, 1.0)
     height += 0.012 * field("hummocks", (240, 120, 70), (1.0, 0.6, 0.35)) * np.minimum(slope * 2, 1)
     height *= np.float32(relief.height)
     height += np.float32(2.5) * np.minimum(main * 5, 1) - np.float32(0.5)
@@ -109,9 +109,12 @@ def temperature_of(climate: Climate, height: np.ndarray) -> np.ndarray:
 
 def _eroded(stream: Stream) -> np.ndarray:
     """Octaves of noise, each damped where the sum so far is steep."""
-    total = stream.field("octave", (2600,), step=STEP, margin=MARGIN)
-    for wavelength, amplitude in ((1300, 0.55), (650, 0.32), (330, 0.18), (165, 0.09)):
+    octaves = ((1300, 0.55), (650, 0.32), (330, 0.18), (165, 0.09))
+    # a slope at the edge of the window is one-sided, and each octave carries that one pixel further in: cut off below
+    margin = MARGIN + len(octaves)
+    total = stream.field("octave", (2600,), step=STEP, margin=margin)
+    for wavelength, amplitude in octaves:
         down, right = np.gradient(total)
         damping = 1 / (1 + 60.0 * (down**2 + right**2))
-        total = total + amplitude * damping * stream.field("octave", (wavelength,), step=STEP, margin=MARGIN)
-    return total.astype(np.float32)
+        total = total + amplitude * damping * stream.field("octave", (wavelength,), step=STEP, margin=margin)
+    return total[len(octaves) : -len(octaves), len(octaves) : -len(octaves)].astype(np.float32)

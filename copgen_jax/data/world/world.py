@@ -22,6 +22,12 @@ from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, ModalitySet
 from copgen_jax.rasters.ground import Ground
 
+RULES = 1
+"""Number of the rules: raised whenever the same seed gives other values than before."""
+
+WHOLE_CELL = -1
+"""Patch number of a whole cell."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Patch:
@@ -95,6 +101,22 @@ class World:
         row, column = (offsets[i] for i in divmod(patch_index, len(offsets)))
         window = Window(cell, ground_of(cell), row, column, self.pixels)
         return self._drawn(window, patch_index, {}, STATIC if static else (*STATIC, *OBSERVED), "truth")
+
+    def cells(self, count: int) -> tuple[str, ...]:
+        """Names of `count` different cells, spread like those of `patch`; more cells begin with the same ones."""
+        rng = np.random.Generator(np.random.Philox(key=key_of(self.seed, "cells")))
+        found: dict[str, None] = {}
+        while len(found) < count:
+            found[random_cell(rng)] = None
+        return tuple(found)
+
+    def cell(self, name: str, products: Iterable[str] = (*STATIC, *OBSERVED)) -> Patch:
+        """A whole cell of 1068 px at 10 m, or some products of it; its patches are those of `at` up to their edges.
+
+        Pixel noise (speckle, radiometry, crowns) is another than that of the patches.
+        """
+        window = Window(name, ground_of(name), 0, 0, CELL_PIXELS)
+        return self._drawn(window, WHOLE_CELL, {}, tuple(products), "truth")
 
     def acquisitions(self, place: Patch, n: int, fixed: Iterable[str] = ()) -> Iterator[Patch]:
         """`n` independent draws of everything that is not held: exactly p(. | DEM, LULC, location, fixed).

@@ -1,0 +1,164 @@
+"""Cells of the world as files, in the folders and formats of extracted Major TOM cells.
+
+    Core-S2L2A/<row>/<row_col>/<product>/B02.tif ...      DN uint16, offset in the band's tags and in the product's name
+    Core-S2L1C/<row>/<row_col>/<product>/B02.tif ... cloud_mask.tif
+    Core-S1RTC/<row>/<row_col>/<product>/vv.tif vh.tif    linear gamma0 float32
+    Core-DEM/<row>/<row_col>/id/DEM.tif                   metres float32
+    Core-LULC/<row>/<col>/<row>_<col>_<year>.tif          ESRI codes uint8
+    world.json                                            seed and rules: what the files are a function of
+
+Every file is tagged `synthetic=true`. A product's directory appears when all its files are written, so an interrupted
+run leaves whole products and is resumed by writing the missing ones.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from copgen_jax.data.world.noise import CELL_PIXELS
+from copgen_jax.data.world.optics import OFFSET, SCALE
+from copgen_jax.data.world.sun import overpass
+from copgen_jax.data.world.world import RULES, Patch, World
+from copgen_jax.errors import InputError
+from copgen_jax.files import directory_aside, file_aside
+from copgen_jax.modalities import Modality
+from copgen_jax.rasters.ground import Ground
+
+RECORD = "world.json"
+
+CELL_BYTES = 43_000_000
+"""Typical size of a cell on the disk, compressed."""
+
+CELL_SECONDS = 6.0
+"""Typical time of a cell on one core, mostly compression."""
+
+Stack = Mapping[str, tuple[np.ndarray, Modality]]
+"""File name without suffix -> one band (H, W) and its modality."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Cells:
+    """The cells of a world in a directory."""
+
+    root: Path
+    world: World
+    names: tuple[str, ...]
+
+    def start(self, *, resume: bool, overwrite: bool) -> None:
+        """Make the directory and its record.
+
+        Raises:
+            InputError: there are files already and neither `resume` nor `overwrite` is set, or they are of another
+                world.
+        """
+        record = self.root / RECORD
+        known = {"seed": self.world.seed, "rules": RULES}
+        if self.root.exists() and any(self.root.iterdir()) and not overwrite:
+            if not resume:
+                raise InputError(f"{self.root} is not empty; choose another place, or pass --resume or --overwrite")
+            if not record.is_file():
+                raise InputError(f"{self.root} has no {RECORD}: it was not written by copgen simulate")
+            before = json.loads(record.read_text())
+            changed = [key for key, value in known.items() if before.get(key) != value]
+            if changed:
+                raise InputError(
+                    f"{self.root} was made with {changed[0]} {before.get(changed[0])}, not {known[changed[0]]}: "
+                    f"choose another place, or pass --overwrite"
+                )
+        with file_aside(record) as aside:
+            aside.write_text(json.dumps(known | {"synthetic": True, "s2_offset": OFFSET}, indent=1) + "\n")
+
+    def missing(self, name: str) -> tuple[str, ...]:
+        """Products of a cell that are not there yet."""
+        paths = self._paths(name, self.world.cell(name, ("location", "timestamp")))
+        return tuple(product for product, path in paths.items() if not path.exists())
+
+    def write(self, name: str, *, overwrite: bool = False) -> None:
+        """Write what is missing of a cell, or all of it.
+
+        Raises:
+            InputError: the disk is full, or the place cannot be written to.
+        """
+        missing = self.missing(name)
+        if not missing and not overwrite:
+            return
+        cell = self.world.cell(name)
+        paths = self._paths(name, cell)
+        for product in paths if overwrite else missing:
+            tags = {"synthetic": "true", "seed": str(self.world.seed), "cell": name}
+            tags |= {"datetime": str(cell["timestamp"]), "rules": str(RULES)}
+            files = {stem: _geotiff(*band, cell.ground, tags) for stem, band in self._bands(product, cell).items()}
+            if product == "LULC":
+                with file_aside(paths[product]) as aside:
+                    aside.write_bytes(files["LULC"])
+                continue
+            with directory_aside(paths[product], overwrite=overwrite) as aside:
+                for stem, content in files.items():
+                    (aside / f"{stem}.tif").write_bytes(content)
+
+    def _bands(self, product: str, cell: Patch) -> Stack:
+        members = ("S2L1C", "cloud_mask") if product == "S2L1C" else (product,)
+        return {
+            band.lower() if product == "S1RTC" else band: (cell[modality.name][..., i], modality)
+            for modality in self.world.modalities
+            if modality.product in members
+            for i, band in enumerate(modality.bands)
+        }
+
+    def _paths(self, name: str, cell: Patch) -> dict[str, Path]:
+        """Where each product goes: a directory, or the file of the land cover."""
+        row, column = name.split("_")
+        date, longitude = cell["timestamp"], float(cell["location"][1])
+        optical = overpass(longitude, date)
+        # radar passes so that the mean of both times, which is what dates a cell, lies on the date
+        noon = date.astype("datetime64[ms]") + np.timedelta64(12, "h")
+        radar = noon + (noon - optical)
+        products = {
+            "S2L2A": f"S2SIM_MSIL2A_{_stamp(optical)}_N0500_R000",
+            "S2L1C": f"S2SIM_MSIL1C_{_stamp(optical)}_N0500_R000",
+            "S1RTC": f"S1SIM_IW_GRDH_1SDV_{_stamp(radar)}_rtc",
+            "DEM": "id",
+        }
+        here = {m.product for m in self.world.modalities}
+        paths = {p: self.root / f"Core-{p}" / row / name / folder for p, folder in products.items() if p in here}
+        year = date.astype("datetime64[Y]")
+        return paths | (
+            {"LULC": self.root / "Core-LULC" / row / column / f"{name}_{year}.tif"} if "LULC" in here else {}
+        )
+
+
+def _stamp(time: np.datetime64) -> str:
+    return str(time.astype("datetime64[s]")).replace("-", "").replace(":", "")
+
+
+def _geotiff(values: np.ndarray, modality: Modality, ground: Ground, tags: Mapping[str, str]) -> bytes:
+    """One band (H, W) as the bytes of a compressed GeoTIFF."""
+    from rasterio.io import MemoryFile
+
+    side = values.shape[0]
+    resolution = CELL_PIXELS * 10.0 / side
+    profile = {
+        "driver": "GTiff",
+        "dtype": values.dtype.name,
+        "count": 1,
+        "height": side,
+        "width": side,
+        "crs": ground.crs,
+        "transform": ground.transform(resolution),
+        "compress": "deflate",
+        "zlevel": 4,
+        "predictor": 3 if values.dtype.kind == "f" else 2,
+        "tiled": True,
+        "blockxsize": 256,
+        "blockysize": 256,
+    }
+    with MemoryFile() as memory:
+        with memory.open(**profile) as dataset:
+            dataset.write(values, 1)
+            dataset.update_tags(**tags)
+            if modality.encoding == "reflectance":
+                dataset.scales, dataset.offsets = (1 / SCALE,), (-OFFSET / SCALE,)
+        return memory.read()
