@@ -54,8 +54,6 @@ _CLOSED = {
     "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ".none",
     "GDAL_HTTP_MAX_RETRY": "0",
     "GDAL_HTTP_TIMEOUT": "1",
-    "OSR_USE_NETWORK": "NO",
-    "PROJ_NETWORK": "OFF",
     "GDAL_CACHEMAX": 64,
 }
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+._-]*:")
