@@ -17,6 +17,9 @@ COMMANDS = {
     "info": ("info", "say what is in a model directory"),
     "convert": ("convert", "published PyTorch weights to a model directory, and back"),
     "download": ("download", "fetch the published weights from the hub"),
+    "simulate": ("simulate", "write cells of the synthetic world in the layout of the real data"),
+    "inspect": ("inspect", "say what is in a latent store, and find damage in it"),
+    "import-latents": ("import_latents", "turn an LMDB of the original's moments into a latent store"),
 }
 """Sub-command -> (module of this package, one line of help)."""
 

@@ -1,7 +1,7 @@
 """The store's metadata: every `zarr.json`, as a pure function of what the store is for.
 
     STORE/zarr.json                      attributes: format, latent space, modalities, conventions, cells per split
-    STORE/<split>/zarr.json
+    STORE/<split>/zarr.json              the same attributes
     STORE/<split>/<image modality>/      (patch, y, x, moment): chunk one patch, shard whole cells
     STORE/<split>/packed/                (patch, number): optional twin, all modalities of a patch in one chunk
     STORE/<split>/presence/              (patch, modality)
@@ -131,18 +131,18 @@ def documents_of(
 ) -> dict[str, dict[str, Any]]:
     """Every `zarr.json` by its path in the store, the root's ("zarr.json") last.
 
-    Array documents come before their group's, so that a store whose root exists is whole.
+    Splits repeat the root's attributes: a split opened alone says what it is, and a flipped bit in either shows.
     """
+    attributes = attributes_of(description, layouts, software=software)
     documents: dict[str, dict[str, Any]] = {}
     below: dict[str, dict[str, Any]] = {}
     for split, layout in layouts.items():
         arrays = array_documents(description, layout)
         documents.update({f"{split}/{name}/zarr.json": document for name, document in arrays.items()})
-        group = _group({}, arrays)
-        documents[f"{split}/zarr.json"] = group
-        below[split] = _group({}, {})
+        documents[f"{split}/zarr.json"] = _group(attributes, arrays)
+        below[split] = _group(attributes, {})
         below.update({f"{split}/{name}": document for name, document in arrays.items()})
-    documents["zarr.json"] = _group(attributes_of(description, layouts, software=software), below)
+    documents["zarr.json"] = _group(attributes, below)
     return documents
 
 

@@ -127,7 +127,7 @@ def _dense(
     for name, values in moments.items():
         part, _ = parts[name]
         present = columns[name]
-        packed[present, part] = values[present].reshape(present.sum(), -1)
+        packed[present, part] = values[present].reshape(-1, part.stop - part.start)
     arrays = {name: packed[:, part].reshape(rows, *shape) for name, (part, shape) in parts.items()}
     return arrays | ({"packed": packed} if description.packed else {})
 
