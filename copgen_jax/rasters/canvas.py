@@ -1,5 +1,6 @@
 """Drawing with Pillow: panels of equal size, captions, colour bars and legends on a white page."""
 
+import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -96,8 +97,9 @@ def save_png(path: str | Path, image: Image.Image, tags: Mapping[str, str]) -> N
     for key, value in tags.items():
         info.add_itxt(key, value)
     with file_aside(path) as aside:
-        image.save(aside, format="PNG", pnginfo=info, optimize=True)
+        image.save(aside, format="PNG", pnginfo=info)
 
 
+@functools.cache
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

@@ -1,5 +1,6 @@
 """One image of a modality as a COG in that modality's format, and back."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,8 +38,12 @@ def write_image(path: str | Path, array: xr.DataArray, modality: Modality, groun
 def read_image(path: str | Path, modality: Modality, rows: slice = slice(None)) -> np.ndarray:
     """Physical values (band, y, x) of a file that `write_image` wrote, or only its rows `rows`."""
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
-    with rasterio.open(path) as dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path)
+    with dataset:
         start, stop, _ = rows.indices(dataset.height)
         numbers = dataset.read(window=((start, stop), (0, dataset.width)))
     return pixel_format(modality).to_physical(numbers)

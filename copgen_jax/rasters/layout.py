@@ -50,6 +50,11 @@ class Layout:
         return self.directory / "item.json"
 
     @property
+    def summary(self) -> Path:
+        """Statistics of places and dates."""
+        return self.directory / "summary.json"
+
+    @property
     def quicklooks(self) -> Path:
         """Folder of pictures."""
         return self.directory / "quicklooks"

@@ -25,7 +25,9 @@ from copgen_jax.rasters.ground import Ground
 from copgen_jax.rasters.imagefile import read_image, write_image
 from copgen_jax.rasters.layout import Layout, layout
 from copgen_jax.rasters.memberrecord import feature, read_record, write_record
+from copgen_jax.rasters.overview import write_overview
 from copgen_jax.rasters.samples import Samples, attributes_of
+from copgen_jax.rasters.statistics import DEFAULT_QUANTILES
 from copgen_jax.rasters.zarrstore import MemberStore
 
 
@@ -39,10 +41,17 @@ class OutputOptions:
     """One Zarr store of all members."""
     latents: bool = False
     """A Zarr store of the latents as well."""
+    statistics: bool = True
+    """Rasters of mean, spread, quantiles or class probabilities over members, where there are two or more."""
+    quantiles: tuple[float, ...] = DEFAULT_QUANTILES
+    pictures: bool = True
+    """PNG quicklooks of the first members, and a contact sheet."""
 
     def __post_init__(self):
         if not (self.cog or self.zarr):
             raise InputError("samples are written as COG, as Zarr or as both; neither was asked for")
+        if not all(0.0 <= quantile <= 1.0 for quantile in self.quantiles):
+            raise InputError(f"quantiles lie between 0 and 1, got {', '.join(map(str, self.quantiles))}")
 
 
 class Outputs:
@@ -66,6 +75,7 @@ class Outputs:
         self._description = {"modalities": list(modalities.names), **attributes_of(provenance)}
         self._attributes = {"synthetic": "true", **attributes_of(provenance)}
         self._overwrite = overwrite
+        self._has_changed = False
         self._features = {} if overwrite else read_record(paths.record, self._description)
         self._stores = {} if overwrite else self._open_stores()
 
@@ -102,15 +112,38 @@ class Outputs:
         if latents is not None:
             labelled = {name: _label_latents(values, samples.members) for name, values in latents.items()}
             self._append(self.paths.latents, {k: array.sel(member=missing) for k, array in labelled.items()})
+        self._has_changed = True
         self._features |= {member: feature(chunk, member) for member in missing}
         write_record(self.paths.record, self._features, self._description)
 
-    def read(self, name: str, member: int, rows: slice = slice(None)) -> np.ndarray:
-        """Physical values (band, y, x) of a complete member as stored, or only its rows `rows`."""
-        if self.options.zarr:
-            store = self._stores[self.paths.samples]
-            return store.read(name, store.members.index(member), rows)
-        return read_image(self.paths.member(name, member), self.modalities[name], rows)
+    def stored(self) -> "StoredMembers":
+        """The members that are complete now, to be read back."""
+        store = self._stores.get(self.paths.samples)
+        rows = {member: row for row, member in enumerate(store.members)} if store else {}
+        return StoredMembers(
+            members=tuple(sorted(self.complete)), modalities=self.modalities, paths=self.paths, store=store, rows=rows
+        )
+
+    def conclude(self, given: Samples | None) -> None:
+        """Write what is made of all members: statistics, pictures and the STAC item, where members were added.
+
+        Raises:
+            InputError: the disk is full, or the place cannot be written to.
+        """
+        stored = self.stored()
+        if not stored.members or not (self._has_changed or not self.paths.item.exists()):
+            return
+        write_overview(
+            stored,
+            self.paths,
+            modalities=self.modalities,
+            ground=self.ground,
+            attributes=self._attributes,
+            features=[self._features[member] for member in stored.members],
+            given=given,
+            quantiles=self.options.quantiles if self.options.statistics else None,
+            pictures=self.options.pictures,
+        )
 
     def close(self, *, completed: bool) -> None:
         """Give the Zarr stores their names where all went well."""
@@ -151,6 +184,25 @@ class Outputs:
             store.append({name: array.sel(member=lacking) for name, array in arrays.items()})
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredMembers:
+    """Complete members of a place, read from its files one by one."""
+
+    members: tuple[int, ...]
+    modalities: ModalitySet
+    paths: Layout
+    store: MemberStore | None
+    """The Zarr store, preferred to COGs because it keeps reflectance unrounded."""
+    rows: Mapping[int, int]
+    """Row of each member in the store."""
+
+    def read(self, name: str, member: int, rows: slice = slice(None)) -> np.ndarray:
+        """Physical values (band, y, x) of one member's modality, or only its rows `rows`."""
+        if self.store:
+            return self.store.read(name, self.rows[member], rows)
+        return read_image(self.paths.member(name, member), self.modalities[name], rows)
+
+
 @contextlib.contextmanager
 def open_outputs(
     out: str | Path,
@@ -160,10 +212,11 @@ def open_outputs(
     ground: Ground | None,
     provenance: Mapping[str, Any],
     options: OutputOptions | None = None,
+    given: Samples | None = None,
     overwrite: bool = False,
     resume: bool = False,
 ) -> Iterator[Outputs]:
-    """Open OUT/PLACE for writing chunks of members.
+    """Open OUT/PLACE for writing chunks of members; statistics, pictures and the STAC item follow when the block ends.
 
     Args:
         out: the run's directory.
@@ -171,7 +224,8 @@ def open_outputs(
         modalities: those that are written.
         ground: where the place lies; None without georeference.
         provenance: as in `build_samples`; resuming demands the same.
-        options: what is written; COGs by default.
+        options: what is written; COGs, statistics and pictures by default.
+        given: what the samples were conditioned on (its first member is shown, its date goes into the STAC item).
         overwrite: earlier outputs of this place are removed before the first chunk is written.
         resume: go on with earlier outputs of this place.
 
@@ -196,6 +250,7 @@ def open_outputs(
     completed = False
     try:
         yield outputs
+        outputs.conclude(given)
         completed = True
     finally:
         outputs.close(completed=completed)

@@ -21,7 +21,6 @@ import zarr
 
 from copgen_jax.errors import InputError
 from copgen_jax.files import explained
-from copgen_jax.rasters.samples import Samples, attributes_of
 
 _GROWING = ".growing-"
 
@@ -39,16 +38,13 @@ class MemberStore:
         self._growing = self.path.with_name(_GROWING + self.path.name)
         self._was_finished = self.path.exists()
         with explained(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             if self._was_finished:
-                self.path.rename(self._growing)
-            self._root = zarr.open_group(self._growing, mode="a", zarr_format=3, use_consolidated=False)
-            try:
-                self._check(dict(attributes))
+                shutil.rmtree(self._growing, ignore_errors=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._root = _open(self.path if self._was_finished else self._growing)
+            self._check(dict(attributes))
+            if not self._was_finished:
                 self._trim()
-            except InputError:
-                self.give_up()
-                raise
 
     @property
     def members(self) -> tuple[int, ...]:
@@ -64,6 +60,10 @@ class MemberStore:
             InputError: the disk is full, or the place cannot be written to; the store keeps its complete members.
         """
         with explained(self.path):
+            if self.path.exists():
+                self.path.rename(self._growing)
+                self._root = _open(self._growing)
+            self._trim()
             for name, array in samples.items():
                 if name not in self._root:
                     _create(self._growing, name, array)
@@ -80,14 +80,17 @@ class MemberStore:
 
     def finish(self) -> None:
         """Consolidate, flush to the disk and give the store its name."""
+        if self.path.exists():
+            return
         with explained(self.path):
             _consolidate(self._growing)
             _flush(self._growing)
             self._growing.rename(self.path)
+            self._root = _open(self.path)
 
     def give_up(self) -> None:
         """Stop early: a store that had its name before gets it back with its complete members; another waits."""
-        if self._was_finished and self._growing.exists():
+        if self._was_finished and not self.path.exists():
             self._trim()
             self.finish()
 
@@ -120,26 +123,8 @@ class MemberStore:
         return list(self._root.group_keys())
 
 
-def discard_store(path: str | Path) -> None:
-    """Remove the store at `path` and one interrupted there."""
-    path = Path(path)
-    for old in (path, path.with_name(_GROWING + path.name)):
-        if old.exists():
-            shutil.rmtree(old)
-
-
-def write_samples_store(path: str | Path, samples: Samples) -> None:
-    """Write samples that are in memory to a new store at `path`.
-
-    Raises:
-        InputError: `path` exists, or cannot be written to.
-    """
-    if Path(path).exists():
-        raise InputError(f"{path} exists already; choose another place or pass --overwrite")
-    discard_store(path)
-    store = MemberStore(path, attributes=attributes_of(samples.provenance))
-    store.append(samples)
-    store.finish()
+def _open(path: Path) -> zarr.Group:
+    return zarr.open_group(path, mode="a", zarr_format=3, use_consolidated=False)
 
 
 def _create(store: Path, name: str, array: xr.DataArray) -> None:
@@ -156,7 +141,7 @@ def _create(store: Path, name: str, array: xr.DataArray) -> None:
         store, group=name, mode="a", zarr_format=3, consolidated=False,
         encoding={name: encoding, "member": {"chunks": (1024,)}, **times},
     )  # fmt: skip
-    variable = _array(zarr.open_group(store, mode="a", use_consolidated=False), f"{name}/{name}")
+    variable = _array(_open(store), f"{name}/{name}")
     scalars = [c for c in ("time", "spatial_ref") if c in array.coords]
     if scalars:
         variable.attrs["coordinates"] = " ".join(scalars)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -15,11 +16,20 @@ from copgen_jax.rasters.pixelformat import REFLECTANCE
 from copgen_jax.rasters.write import OutputOptions, open_outputs
 
 FEW = DEMO.subset(["location", "DEM", "LULC", "S2L2A_60m", "timestamp"])
-BOTH = OutputOptions(cog=True, zarr=True, latents=True)
+PLAIN = OutputOptions(statistics=False, pictures=False)
+BOTH = dataclasses.replace(PLAIN, zarr=True, latents=True)
+ZARR = dataclasses.replace(PLAIN, cog=False, zarr=True)
 
 
 def place(modalities=FEW, ground=GROUNDS["zone 33 north"], **more):
-    return {"place": "somewhere", "modalities": modalities, "ground": ground, "provenance": PROVENANCE, **more}
+    return {
+        "place": "somewhere",
+        "modalities": modalities,
+        "ground": ground,
+        "provenance": PROVENANCE,
+        "options": PLAIN,
+        **more,
+    }
 
 
 def latents_of(samples):
@@ -187,7 +197,7 @@ def test_record_says_where_and_when(tmp_path):
     assert feature["properties"]["timestamp"] == str(samples["timestamp"].values[1].astype("datetime64[D]"))
 
 
-@pytest.mark.parametrize("options", [OutputOptions(), OutputOptions(cog=False, zarr=True), BOTH])
+@pytest.mark.parametrize("options", [PLAIN, ZARR, BOTH], ids=["COG", "Zarr", "both"])
 def test_resume_knows_what_is_missing(tmp_path, options):
     samples = draw_samples(FEW, members=[0, 1, 2, 3])
 
@@ -212,7 +222,7 @@ def test_resume_knows_what_is_missing(tmp_path, options):
         write_members(outputs, [3])
         assert outputs.complete == {0, 1, 2, 3}
         np.testing.assert_allclose(
-            outputs.read("S2L2A_60m", 2, slice(3, 5)), samples["S2L2A_60m"].values[2][:, 3:5], atol=0.6e-4
+            outputs.stored().read("S2L2A_60m", 2, slice(3, 5)), samples["S2L2A_60m"].values[2][:, 3:5], atol=0.6e-4
         )
     if options.zarr:
         np.testing.assert_array_equal(xr.open_zarr(paths.samples, group="DEM")["DEM"].values, samples["DEM"].values)
