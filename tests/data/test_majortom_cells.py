@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from copgen_jax import units
 from copgen_jax.data.majortom import central_patch, cut, open_data, read_all, report, tally
-from copgen_jax.data.majortom.cutting import parse_patch_key
 from copgen_jax.data.majortom.grid import cell_named
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO, TINY
@@ -86,7 +85,7 @@ def test_patches_start_where_the_original_cuts(tmp_path, modality, case):
         rows, columns = np.mgrid[:side, :side]
         return (rows * 2048 + columns + 1).astype(np.float32)
 
-    cell, _ = parse_patch_key(case["keys"][0]) if "keys" in case else (files.CELL, 0)
+    cell = case["keys"][0].partition("_patch_")[0] if "keys" in case else files.CELL
     files.write_cell(tmp_path, cell, modalities, side=case["raster_side"], values=numbers)
     observation = open_data(tmp_path, modalities=modalities).read(cell)
     patches = [patch for patch in cut(observation, modalities) if patch.images]
@@ -249,6 +248,25 @@ def test_radar_on_other_ground_is_left_out(tmp_path, options):
     observation = open_data(tmp_path, modalities=FEW.subset(["DEM", "S2L2A", "S1RTC"])).read(files.CELL)
     assert observation.rasters.keys() == {"DEM", "S2L2A_60m"}
     assert tally(observation.issues) == {"other ground": 1}
+
+
+def test_a_cell_that_lies_elsewhere_is_told_and_kept(tmp_path):
+    files.write_cell(tmp_path, modalities=FEW, shift=50_000.0)
+    observation = open_data(tmp_path, modalities=FEW).read(files.CELL)
+    assert tally(observation.issues) == {"other ground": 1}
+    assert len(observation.rasters) == 4
+
+
+def test_patches_without_any_value_are_left_out(tmp_path):
+    def swath(modality, band, side):
+        values = files.pixels(modality, band, side)
+        values[: side // 5] = 0
+        return values
+
+    modalities = COPGEN.subset(["S2L2A_60m", "S1RTC", "DEM"])
+    files.write_cell(tmp_path, modalities=modalities, values=swath)
+    patches = list(cut(open_data(tmp_path, modalities=modalities).read(files.CELL), modalities))
+    assert [patch.index for patch in patches if patch.images.keys() == {"DEM"}] == list(range(6))
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")

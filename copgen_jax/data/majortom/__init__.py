@@ -14,9 +14,10 @@ from copgen_jax.data.majortom.observation import (
     central_patch,
     cut,
     patches_along,
+    report,
     tally,
 )
-from copgen_jax.data.majortom.source import Source, open_data, read_all, report
+from copgen_jax.data.majortom.source import Source, open_data, read_all
 from copgen_jax.data.majortom.split import Split, split_from_list
 
 __all__ = [

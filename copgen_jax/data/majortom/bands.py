@@ -17,9 +17,10 @@ from copgen_jax.modalities import Modality
 from copgen_jax.rasters.read import open_raster
 from copgen_jax.rasters.source import crs_text
 
+MAY_BE_LONGER = ("S1RTC", "LULC")
+"""Products whose rasters come from elsewhere and may be longer than a cell; others must have exactly its size."""
 LONGEST = 1.05
-"""Rasters of radar and land cover may be longer than a cell by this factor; others must have its size."""
-_MAY_BE_LONGER = ("S1RTC", "LULC")
+"""By this factor."""
 
 
 class Unfit(InputError):
@@ -94,7 +95,7 @@ def _check(modality: Modality, where: str, dataset: DatasetReader) -> None:
     side, resolution = _side(modality), modality.extent / modality.image_shape[0]
     if dataset.count != 1:
         raise Unfit("wrong size", f"{where} has {dataset.count} bands, expected one per file")
-    longest = int(side * LONGEST) if modality.product in _MAY_BE_LONGER else side
+    longest = int(side * LONGEST) if modality.product in MAY_BE_LONGER else side
     if not all(side <= pixels <= longest for pixels in dataset.shape):
         raise Unfit(
             "wrong size",

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
+from copgen_jax import units
 from copgen_jax.data.majortom.archives import Archive, Fetched, open_archive
-from copgen_jax.data.majortom.bands import Raster, kind_of, read_bands
+from copgen_jax.data.majortom.bands import MAY_BE_LONGER, Raster, kind_of, read_bands
 from copgen_jax.data.majortom.cutting import CELL_EXTENT
 from copgen_jax.data.majortom.dates import mean_date
 from copgen_jax.data.majortom.grid import cell_named
@@ -25,10 +26,10 @@ PRODUCT_FOLDERS = {
     "LULC": "Core-LULC",
 }
 """Product -> directory. The order says whose georeference the cell takes."""
-_SETS_THE_GRID = ("S2L2A", "S2L1C", "cloud_mask", "DEM")
-"""Products whose rasters have exactly the cell's size; radar and land cover come from elsewhere and may not fit."""
 PROBED = 4
 """Cells read when a directory is opened."""
+EARTH_RADIUS = 6_371_000.0
+"""Metres."""
 LARGEST_SHIFT = 60.0
 """Metres by which the corners of a cell's rasters may differ: one pixel of the coarsest grid."""
 
@@ -73,6 +74,7 @@ class MajorTom:
             date = fetched["Core-S2L1C"].time.astype("datetime64[D]")
         if np.isnat(date):
             issues.append(Issue(place=name, kind="no date", where="metadata", reason="no time of observation is known"))
+        issues.extend(_elsewhere(name, ground))
         left_out = {issue.where for issue in (*misplaced, *unknown) if issue.kind != "no georeference"}
         return Observation(
             name=name,
@@ -141,11 +143,12 @@ class MajorTom:
             for issue in self.read(self.names[i]).issues:
                 if issue.kind == "no offset":
                     raise InputError(issue.reason)
-                if issue.kind in ("wrong size", "other ground") and self._product(issue) in _SETS_THE_GRID:
+                if issue.kind in ("wrong size", "other ground") and issue.where in self._sets_the_grid:
                     raise InputError(f"{self.root} mixes grids or has another one: {issue.place}, {issue.reason}")
 
-    def _product(self, issue: Issue) -> str:
-        return self.modalities[issue.where].product
+    @property
+    def _sets_the_grid(self) -> set[str]:
+        return {m.name for m in self._images if m.product not in MAY_BE_LONGER}
 
 
 def band_files(modality: Modality) -> tuple[str, ...]:
@@ -191,3 +194,15 @@ def _common_ground(name: str, rasters: Mapping[str, Raster]) -> tuple[Ground | N
             )
             issues.append(Issue(place=name, kind="other ground", where=key, reason=reason))
     return Ground(reference.crs, reference.left, reference.top, float(CELL_EXTENT)), issues
+
+
+def _elsewhere(name: str, ground: Ground | None) -> list[Issue]:
+    """An issue if the cell's centre is not on its ground: then the name or the georeference is wrong."""
+    if ground is None:
+        return []
+    told, found = units.position_to_network([cell_named(name).centre, ground.centre])
+    away = EARTH_RADIUS * float(np.linalg.norm(told - found))
+    if away < CELL_EXTENT / 2:
+        return []
+    reason = f"the georeference is {away / 1000:.0f} km from the cell of that name; kept"
+    return [Issue(place=name, kind="other ground", where="georeference", reason=reason)]

@@ -6,12 +6,8 @@ to end at the edge, where they overlap their neighbours. Patches of 192 px at 10
 offsets in metres are the same on all grids. Patch n of a cell is named `<cell>_patch_<n>`.
 """
 
-import re
-
 CELL_EXTENT = 10_680
 """Side of a cell's rasters in metres."""
-
-_KEY = re.compile(r"(.+)_patch_(\d+)")
 
 
 def patches_per_side(pixels: int, patch: int) -> int:
@@ -37,9 +33,3 @@ def central_offset(pixels: int, window: int) -> int:
 def patch_key(cell: str, index: int) -> str:
     """`<cell>_patch_<index>`, the name of a patch, index counted row by row."""
     return f"{cell}_patch_{index}"
-
-
-def parse_patch_key(key: str) -> tuple[str, int] | None:
-    """(cell, index) of a patch's name, or None where it is none."""
-    match = _KEY.fullmatch(key)
-    return (match[1], int(match[2])) if match else None

@@ -121,8 +121,8 @@ def cut(observation: Observation, modalities: ModalitySet) -> Iterator[Patch]:
     """The patches of an observation, row by row from the north-west.
 
     Those of a cell are told the places of the grid's equal parts, as published; those of a tile the centre of their
-    pixels. A patch whose land cover is unknown in 5 % of its pixels or more lacks the land cover, and one with values
-    that are not numbers lacks their modality.
+    pixels. A patch whose land cover is unknown in 5 % of its pixels or more lacks the land cover, and one without any
+    value, or with values that are not numbers, lacks their modality.
     """
     side = patches_along(observation, modalities)
     places = observation.cell.patch_places(side) if observation.cell else None
@@ -155,6 +155,15 @@ def central_patch(observation: Observation, modalities: ModalitySet) -> Patch:
 def tally(issues: Iterable[Issue]) -> dict[str, int]:
     """How many issues of each kind, the most frequent first."""
     return dict(Counter(issue.kind for issue in issues).most_common())
+
+
+def report(issues: Iterable[Issue]) -> list[str]:
+    """A line per kind of issue, the most frequent first: how many, and the first of them."""
+    kinds: dict[str, list[Issue]] = {}
+    for issue in issues:
+        kinds.setdefault(issue.kind, []).append(issue)
+    ordered = sorted(kinds.items(), key=lambda item: -len(item[1]))
+    return [f"{kind}: {len(found)}, first {found[0]}" for kind, found in ordered]
 
 
 def _patch(observation: Observation, modalities: ModalitySet, *, name, index, place, corner) -> Patch:
@@ -204,6 +213,8 @@ def _sides(observation: Observation, modalities: ModalitySet) -> tuple[int, int]
 def _unusable(modality: Modality, image: np.ndarray) -> str:
     if modality.product == "LULC" and np.mean(image == 0) >= MOST_UNKNOWN_LAND_COVER:
         return f"the land cover of {np.mean(image == 0):.0%} of the pixels is unknown"
+    if modality.encoding in ("reflectance", "power") and not (image > 0).any():
+        return "no pixel has a value"
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         return f"{np.mean(~np.isfinite(image)):.1%} of the values are not numbers"
     return ""

@@ -2,7 +2,7 @@
 
 import collections
 import concurrent.futures
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -91,12 +91,3 @@ def read_all(
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def report(issues: Iterable[Issue]) -> list[str]:
-    """A line per kind of issue, the most frequent first: how many, and the first of them."""
-    kinds: dict[str, list[Issue]] = {}
-    for issue in issues:
-        kinds.setdefault(issue.kind, []).append(issue)
-    ordered = sorted(kinds.items(), key=lambda item: -len(item[1]))
-    return [f"{kind}: {len(found)}, first {found[0]}" for kind, found in ordered]
