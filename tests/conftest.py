@@ -15,3 +15,10 @@ import jax  # noqa: E402
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What a root of golden vectors lacks is not collected: pytest would skip the test of an empty table."""
+    empty = [item for item in items if any("empty parameter set" in str(m.kwargs) for m in item.iter_markers("skip"))]
+    config.hook.pytest_deselected(items=empty)
+    items[:] = [item for item in items if item not in empty]

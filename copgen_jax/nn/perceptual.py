@@ -145,7 +145,7 @@ def lpips(
         features = _features(params, jnp.concatenate([x, y]), trunk)
         for i, feature in enumerate(features):
             one, other = jnp.split(_unit_length(feature), 2)
-            weight = jnp.asarray(params[f"lin{i}.model.1.weight"])
+            weight = jnp.asarray(params[f"lin{i}.model.1.weight"], x.dtype)
             total += jnp.einsum("bhwc,c->b", (one - other) ** 2, weight) / (feature.shape[1] * feature.shape[2])
     return total
 

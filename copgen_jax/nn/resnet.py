@@ -94,14 +94,14 @@ def _bottleneck(params: ResNetParams, name: str, x: Array, *, first: bool, strid
 
 
 def _convolve(params: ResNetParams, name: str, x: Array, *, stride: int = 1, padding: int = 0) -> Array:
-    kernel = jnp.asarray(params[f"{name}.weight"])
+    kernel = jnp.asarray(params[f"{name}.weight"], x.dtype)
     around = ((padding, padding), (padding, padding))
     return lax.conv_general_dilated(x, kernel, (stride, stride), around, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _normalised(params: ResNetParams, name: str, x: Array) -> Array:
     weight, bias, mean, variance = (
-        jnp.asarray(params[f"{name}.{part}"])[None, None, None]
+        jnp.asarray(params[f"{name}.{part}"], x.dtype)[None, None, None]
         for part in ("weight", "bias", "running_mean", "running_var")
     )
     return (x - mean) * (weight * lax.rsqrt(variance + _EPSILON)) + bias

@@ -56,7 +56,10 @@ class DeepFeatures:
 def deep_features(
     *, resnet: ResNetParams | None = None, lpips_alexnet: LpipsParams | None = None, batch: int = 16
 ) -> DeepFeatures:
-    """The networks, compiled, from `nn.resnet.resnet50_params` and `nn.perceptual.lpips_params`."""
+    """The networks, compiled, from `nn.resnet.resnet50_params` and `nn.perceptual.lpips_params`.
+
+    In full float32 on every device, so that scores do not depend on the machine.
+    """
     return DeepFeatures(
         resnet=None if resnet is None else _embedding(resnet, batch),
         lpips=None if lpips_alexnet is None else _distance(lpips_alexnet),
@@ -68,7 +71,8 @@ def _embedding(params: ResNetParams, batch: int) -> Features:
 
     def embed(images: np.ndarray) -> np.ndarray:
         parts = [images[i : i + batch] for i in range(0, len(images), batch)]
-        return np.concatenate([np.asarray(forward(params, jnp.asarray(part))) for part in parts])
+        with jax.default_matmul_precision("highest"):
+            return np.concatenate([np.asarray(forward(params, jnp.asarray(part))) for part in parts])
 
     return embed
 
@@ -77,7 +81,8 @@ def _distance(params: LpipsParams) -> PairDistance:
     compare = jax.jit(lpips)
 
     def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        return np.asarray(compare(params, jnp.asarray(a), jnp.asarray(b)))
+        with jax.default_matmul_precision("highest"):
+            return np.asarray(compare(params, jnp.asarray(a), jnp.asarray(b)))
 
     return distance
 
