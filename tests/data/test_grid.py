@@ -1,42 +1,12 @@
 """The Major TOM grid against the original's places, and against itself."""
 
-import golden_vectors
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from copgen_jax import units
 from copgen_jax.data.majortom.grid import LAST_ROW, Cell, cell_at, cell_named, is_cell_name
 from copgen_jax.errors import InputError
-
-
-def golden_cells():
-    for path in golden_vectors.present("prepost/grid.npz"):
-        vectors = dict(np.load(golden_vectors.ROOT / path))
-        for i, name in enumerate(vectors["cells"]):
-            yield pytest.param({k: v[i] for k, v in vectors.items()}, id=str(name))
-
-
-def degrees_apart(a, b):
-    difference = np.abs(np.asarray(a, np.float64) - b)
-    difference[..., 1] = np.abs((difference[..., 1] + 180.0) % 360.0 - 180.0)
-    return difference.max()
-
-
-@pytest.mark.parametrize("vectors", list(golden_cells()))
-def test_places_as_published(vectors):
-    cell = cell_named(str(vectors["cells"]))
-    assert cell.columns == vectors["row_n_cols"]
-    np.testing.assert_allclose(cell.south, vectors["row_lat_bottom"], atol=1e-9)
-    np.testing.assert_allclose(cell.west, vectors["lon_left"], atol=1e-9)
-    side = len(vectors["patch_latlon"])
-    places = cell.patch_places(side)
-    assert degrees_apart(cell.centre, vectors["cell_latlon"]) < 1e-5
-    assert degrees_apart(places, vectors["patch_latlon"]) < 1e-5
-    np.testing.assert_allclose(units.position_to_network(cell.centre), vectors["cell_xyz"], atol=1e-6)
-    np.testing.assert_allclose(units.position_to_network(places), vectors["patch_xyz"], atol=1e-6)
-
 
 cells = st.integers(-LAST_ROW, LAST_ROW).flatmap(
     lambda row: st.builds(

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import golden_vectors
 import majortom_files as files
 import numpy as np
 import pytest
@@ -64,39 +63,6 @@ def test_parquet_without_metadata(tmp_path, parquet):
     source = open_data(tmp_path, modalities=TINY)
     assert source.names == open_data(parquet).names
     assert source.read(files.CELL).date == np.datetime64("2020-02-23")
-
-
-def published_cuts():
-    for path in golden_vectors.present("prepost/patches.json"):
-        for case in golden_vectors.load_json(path)["cases"]:
-            bands = {band.upper() if band in ("vv", "vh") else band for band in case["bands"]}
-            products = (case["satellite"], *case["bands"])
-            (modality,) = (m for m in COPGEN.images if set(m.bands) == bands and m.product in products)
-            yield pytest.param(modality, case, id=f"{modality.name}-{case['raster_side']}")
-
-
-@pytest.mark.parametrize(("modality", "case"), list(published_cuts()))
-def test_patches_start_where_the_original_cuts(tmp_path, modality, case):
-    """Rasters of every published size, with row and column in their values, cut as in the original's own run."""
-    changes = {"encoding": "height", "codes": (), "classes": (), "pixels": case["patch"]}
-    modalities = COPGEN.subset([modality.name]).replace(modality.name, **changes)
-
-    def numbers(_, band, side):
-        rows, columns = np.mgrid[:side, :side]
-        return (rows * 2048 + columns + 1).astype(np.float32)
-
-    cell = case["keys"][0].partition("_patch_")[0] if "keys" in case else files.CELL
-    files.write_cell(tmp_path, cell, modalities, side=case["raster_side"], values=numbers)
-    observation = open_data(tmp_path, modalities=modalities).read(cell)
-    patches = [patch for patch in cut(observation, modalities) if patch.images]
-    if "keys" not in case:
-        assert patches == []
-        assert [issue.kind for issue in observation.issues if issue.where == modality.name] == ["wrong size"]
-        return
-    assert [patch.name for patch in patches] == case["keys"]
-    first = [int(patch.images[modality.name][0, 0, 0]) - 1 for patch in patches]
-    assert [divmod(value, 2048) for value in first] == list(zip(case["top"], case["left"], strict=True))
-    assert {patch.images[modality.name].shape[:2] for patch in patches} == {(case["patch"], case["patch"])}
 
 
 @pytest.mark.parametrize("modalities", [COPGEN, DEMO], ids=["published", "demo"])
@@ -171,27 +137,6 @@ def test_the_latest_year_counts_and_unknown_land_cover_is_left_out(tmp_path):
     assert [patch.index for patch in patches if "LULC" not in patch.images] == [1, 6]
     assert [issue.kind for patch in patches for issue in patch.issues] == ["no data"] * 2
     assert all("DEM" in patch.images for patch in patches)
-
-
-@pytest.mark.parametrize(
-    "rule",
-    golden_vectors.load_json("prepost/patches.json")["lulc_zero_filter"]
-    if golden_vectors.present("prepost/patches.json")
-    else [],
-)
-def test_unknown_land_cover_as_published(tmp_path, rule):
-    def unknown(modality, band, side):
-        values = files.pixels(modality, band, side)
-        window = values[:192, :192].copy()
-        window.flat[: rule["zero_pixels"]] = 0
-        values[:192, :192] = window
-        return values
-
-    land_cover = COPGEN.subset(["LULC"])
-    assert rule["of"] == COPGEN["LULC"].pixels ** 2
-    files.write_cell(tmp_path, modalities=land_cover, values=unknown)
-    patch = next(cut(open_data(tmp_path, modalities=land_cover).read(files.CELL), land_cover))
-    assert ("LULC" in patch.images) == rule["kept"]
 
 
 def test_values_that_are_no_numbers_are_left_out(tmp_path):
