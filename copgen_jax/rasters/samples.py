@@ -175,6 +175,7 @@ def _label_image(values: np.ndarray, modality: Modality, ground: Ground | None) 
     if units:
         array.attrs["units"] = units
     if modality.codes:
+        array.attrs["units"] = "code"
         array.attrs["flag_values"] = list(modality.codes)
         array.attrs["flag_meanings"] = " ".join(name.replace(" ", "_") for name in modality.classes)
     return array

@@ -97,7 +97,8 @@ class Outputs:
         """
         if samples.modalities.names != self.modalities.names or self.options.latents != (latents is not None):
             raise ValueError(f"expected samples of {self.modalities.names}, latents: {self.options.latents}")
-        missing = [member for member in samples.members if member not in self.complete]
+        complete = self.complete
+        missing = [member for member in samples.members if member not in complete]
         if not missing:
             return
         self._begin()
