@@ -1,0 +1,104 @@
+"""Run benchmarks by name: see the README beside this file."""
+
+import argparse
+import datetime
+import importlib
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import BENCHMARKS, Result
+from copgen_jax.errors import InputError, suggestion
+from copgen_jax.files import file_aside
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the named benchmarks; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Tables of speed, memory and accuracy.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which benchmarks, see --list")
+    parser.add_argument("--list", action="store_true", help="name the benchmarks and stop")
+    parser.add_argument("--quick", action="store_true", help="a smaller run that shows that it works; nothing is kept")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per benchmark instead of tables")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="where NAME.json goes (default: benchmarks/results)")
+    arguments = parser.parse_args(argv)
+    if arguments.list:
+        for name, what in BENCHMARKS.items():
+            print(f"{name:12} {what}")
+        return 0
+    try:
+        run(arguments)
+    except InputError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, show, and keep what was asked for.
+
+    Raises:
+        InputError: an unknown name or none, or results that cannot be written.
+    """
+    for name in arguments.names:
+        if name not in BENCHMARKS:
+            raise InputError(f"unknown benchmark {name!r}: {suggestion(name, BENCHMARKS)}")
+    if not arguments.names:
+        raise InputError(f"name a benchmark: {', '.join(BENCHMARKS)}")
+    for name in arguments.names:
+        result: Result = importlib.import_module(f"benchmarks.{name}").run(quick=arguments.quick)
+        record = {"benchmark": name, "quick": arguments.quick, **surroundings(), **vars(result)}
+        if arguments.json:
+            print(json.dumps(record))
+        else:
+            show(result)
+        if arguments.out or not arguments.quick:
+            final = (arguments.out or RESULTS) / f"{name}.json"
+            with file_aside(final) as aside:
+                aside.write_text(json.dumps(record, indent=1) + "\n")
+            print(f"written to {final}", file=sys.stderr)
+
+
+def surroundings() -> dict[str, Any]:
+    """Date, versions and device: what a figure is worth nothing without."""
+    import jax
+
+    packages = ("copgen_jax", "jax", "jaxlib", "flax", "numpy")
+    installed = {d.metadata["Name"].replace("-", "_") for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    device = jax.devices()[0]
+    return {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "versions": {
+            "python": platform.python_version(),
+            **{package: importlib.metadata.version(package) for package in packages if package in installed},
+        },
+        "device": {"kind": device.device_kind, "platform": device.platform, "count": jax.device_count()},
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+    }
+
+
+def show(result: Result) -> None:
+    """Print a result as a table."""
+    table = Table(title=result.title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for column, value in result.rows[0].items():
+        table.add_column(column, justify="left" if isinstance(value, str) else "right")
+    for row in result.rows:
+        table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
+    console = Console()
+    console.print(table)
+    for note in result.notes:
+        console.print(note)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
