@@ -1,7 +1,7 @@
 """The model directory: what a model is on disk.
 
     config.json               a ModelConfig
-    hashes.json               of the latent space, of the backbone, and of each network's parameters
+    hashes.json               of the latent space, of the backbone, of each network's parameters, of every file
     backbone/                 Orbax parameters
     autoencoders/<modality>/  Orbax parameters
 
@@ -9,7 +9,8 @@ Either kind of network may be absent. Networks are written and read one by one, 
 and no more than one is in memory twice. The directory appears under its name when it is complete.
 
 The *latent space* is what a store of latents must match: modality set (scale factors in it) and autoencoders. Hashes
-are taken of values widened to float32, so they do not depend on the type that parameters are stored in.
+are taken of values widened to float32, so they do not depend on the type that parameters are stored in. Before a
+network is read its files are compared with their own hashes: what is damaged or missing is named, and never loaded.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ CONFIG, HASHES, BACKBONE, AUTOENCODERS = "config.json", "hashes.json", "backbone
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HASH_CHUNK = 1 << 22
 """Numbers that are widened at once."""
+_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,8 @@ class Hashes:
     """Of modality set, backbone size, schedule, prediction and parameters; None without a backbone."""
     networks: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of the parameters alone: "backbone" or modality -> hash."""
+    files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Of the networks' files: path in the model directory -> hash."""
 
 
 def save_model(
@@ -82,7 +86,7 @@ def save_model(
         for name in track(networks, total=len(networks), what="writing"):
             tree = trees[name]() if isinstance(trees[name], Callable) else trees[name]
             found[name] = _save_network(aside / _place(name), tree, _shapes(config, name), name)
-        hashes = _joined(config, found)
+        hashes = dataclasses.replace(_joined(config, found), files=_file_hashes(aside, _files(aside)))
         (aside / CONFIG).write_text(to_json(config))
         (aside / HASHES).write_text(to_json(hashes))
     return hashes
@@ -149,15 +153,30 @@ def load_model(
 
 
 def load_network(path: str | Path, config: ModelConfig, name: str) -> dict[Key, np.ndarray]:
-    """{path in the tree: array} of one network as stored ("backbone" or an image modality), compared with its hash."""
-    place = Path(path) / _place(name)
-    expected = load_hashes(path).networks.get(name)
-    leaves = restore_arrays(place, _shapes(config, name))
-    if expected != _parameters_hash(leaves):
+    """{path in the tree: array} of one network as stored ("backbone" or an image modality).
+
+    Raises:
+        InputError: files are missing or damaged, or hold other parameters than the configuration's.
+    """
+    root, place, hashes = Path(path), _place(name), load_hashes(path)
+    if (
+        name not in hashes.networks
+        or dataclasses.replace(_joined(config, hashes.networks), files=hashes.files) != hashes
+    ):
+        raise InputError(f"{root / CONFIG} and {root / HASHES} are not of the same model; copy or convert it again")
+    present = set(_files(root))
+    expected = {file: digest for file, digest in hashes.files.items() if file.startswith(f"{place}/")}
+    missing = [file for file in expected if file not in present]
+    if missing or not expected:
+        what = missing[0] if missing else place
+        raise InputError(f"the model directory {path} is not complete: {what} is missing; copy or convert it again")
+    found = _file_hashes(root, list(expected))
+    damaged = [file for file in expected if found[file] != expected[file]]
+    if damaged:
         raise InputError(
-            f"{place} is damaged: its parameters are not those that were written; copy or convert it again"
+            f"{root / damaged[0]} is damaged: it is not the file that was written; copy or convert it again"
         )
-    return leaves
+    return restore_arrays(root / place, _shapes(config, name))
 
 
 def model_hashes(config: ModelConfig, params: Params) -> Hashes:
@@ -206,14 +225,30 @@ def _joined(config: ModelConfig, networks: Mapping[str, str]) -> Hashes:
     autoencoders = {
         name: [dataclasses.asdict(config.autoencoders[name]), networks[name]]
         for name in sorted(networks)
-        if name != BACKBONE
+        if name in config.autoencoders
     }
     backbone = None
-    if config.backbone is not None:
+    if config.backbone is not None and BACKBONE in networks:
         sizes = [dataclasses.asdict(config.backbone), dataclasses.asdict(config.schedule), config.prediction]
         backbone = _text_hash([modalities, *sizes, networks[BACKBONE]])
     latent_space = _text_hash([modalities, autoencoders]) if autoencoders else None
     return Hashes(latent_space=latent_space, backbone=backbone, networks=dict(sorted(networks.items())))
+
+
+def _files(root: Path) -> list[str]:
+    """Paths of the networks' files in a model directory."""
+    folders = (root / BACKBONE, root / AUTOENCODERS)
+    return sorted(file.relative_to(root).as_posix() for f in folders for file in f.rglob("*") if file.is_file())
+
+
+def _file_hashes(root: Path, files: list[str]) -> dict[str, str]:
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return dict(zip(files, pool.map(lambda file: _file_hash(root / file), files), strict=True))
+
+
+def _file_hash(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _text_hash(data: Any) -> str:
@@ -223,7 +258,7 @@ def _text_hash(data: Any) -> str:
 def _parameters_hash(leaves: Mapping[Key, np.ndarray]) -> str:
     """SHA-256 over names, shapes and the digests of little-endian float32 values."""
     keys = sorted(leaves)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(_THREADS) as pool:
         digests = list(pool.map(lambda key: _values_hash(leaves[key]), keys))
     return _text_hash([["/".join(key), leaves[key].shape, digest] for key, digest in zip(keys, digests, strict=True)])
 

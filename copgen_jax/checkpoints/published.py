@@ -47,9 +47,9 @@ class _Parameter:
         return array.transpose(self.axes).reshape(self.shape)
 
     def to_published(self, array: np.ndarray) -> np.ndarray:
-        """Inverse of `to_flax`, contiguous."""
+        """Inverse of `to_flax`; a view."""
         between = [self.published_shape[axis] for axis in self.axes]
-        return np.ascontiguousarray(array.reshape(between).transpose(np.argsort(self.axes)))
+        return array.reshape(between).transpose(np.argsort(self.axes))
 
 
 def backbone_params(
@@ -89,12 +89,12 @@ def check_autoencoder(state_dict: Mapping[str, np.ndarray], autoencoder: Autoenc
 
 
 def backbone_state_dict(params: Params, backbone: Backbone) -> dict[str, np.ndarray]:
-    """Published names and layouts of a backbone's Flax tree: inverse of `backbone_params`."""
+    """Published names and layouts of a backbone's Flax tree: inverse of `backbone_params`. The arrays are views."""
     return _to_published(params, _backbone_table(backbone))
 
 
 def autoencoder_state_dict(params: Params, autoencoder: Autoencoder) -> dict[str, np.ndarray]:
-    """Published names and layouts of an autoencoder's Flax tree: inverse of `autoencoder_params`."""
+    """Published names and layouts of an autoencoder's Flax tree: inverse of `autoencoder_params`, as views."""
     return _to_published(params, _autoencoder_table(autoencoder))
 
 
