@@ -5,7 +5,8 @@ Letters: n real images (or draws), m images of a model, C bands, H W pixels, D l
 `stochastic.summarise` counts it; what makes no sense (other bands, other shapes) raises `InputError`.
 
     distribution, stochastic   is the set of samples like the set of acquisitions? (the published benchmark)
-    ensemble, ranks            calibration: CRPS, energy score, spread and skill, rank histograms
+    ensemble, ranks,
+    calibration                CRPS, energy score, spread and skill, rank histograms; per band and land-cover class
     narrowing                  what each added condition takes away from the spread
     regression, segmentation,
     places_dates, runs, tables errors of single samples against the truth (leave-one-out, best of n)
