@@ -28,7 +28,8 @@ SAME_LAYER = {
 }
 """Imports inside a layer that are meant; a layer's other members do not know each other."""
 
-UNKNOWN_TO = {"diffusion": {"nn", "modalities"}, "nn": {"diffusion"}}
+UNKNOWN_TO = {"diffusion": {"nn"}, "nn": {"diffusion"}}
+ROLE_CODES = {"ABSENT", "WANTED", "GIVEN"}
 
 
 def layer_of(part):
@@ -60,6 +61,13 @@ def test_arrows_point_down(path):
         assert other not in UNKNOWN_TO.get(own, ()), f"{own} must not know {other}"
         below = layer_of(other) < layer_of(own)
         assert below or other in SAME_LAYER.get(own, ()), f"{own} imports {other}, which is not below it"
+
+
+def test_diffusion_knows_of_modalities_the_role_codes_only():
+    for path in (PACKAGE / "diffusion").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module == "copgen_jax.modalities":
+                assert {a.name for a in node.names} <= ROLE_CODES, path
 
 
 def test_pytorch_is_never_imported():
