@@ -11,7 +11,7 @@ An `Archive` lists the cells of a product and fetches the files of one; nobody a
 import dataclasses
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -74,17 +74,9 @@ class Folders:
         Raises:
             InputError: `metadata.parquet` is there and cannot be read.
         """
-        self.root = root
-        self.metadata = _metadata_of(root)
-        self.issues: list[Issue] = []
-        self._directories: dict[str, Path] = {}
-        for row in _subdirectories(root):
-            for directory in _subdirectories(row) if _ROW.fullmatch(row.name) else ():
-                if is_cell_name(directory.name):
-                    self._directories[directory.name] = directory
-                else:
-                    self.issues.append(_unknown_cell(directory.name, str(directory)))
-        self.issues += _repeated(root, self.metadata, self.cells)
+        self._directories, self.issues = _cell_directories(root, lambda row, name: name)
+        self._metadata = _metadata_of(root, lambda cell, _: cell in self._directories)
+        self.issues += _repeated(root, self._metadata)
 
     @property
     def cells(self) -> Collection[str]:
@@ -96,7 +88,7 @@ class Folders:
         products = sorted(path.name for path in _subdirectories(self._directories[cell]))
         if not products:
             raise InputError(f"{self._directories[cell]} holds no product")
-        row = self.metadata.first.get(cell)
+        row = self._metadata.first.get(cell)
         chosen = row.product_id if row and row.product_id in products else products[0]
         directory = self._directories[cell] / chosen
         paths = {name: directory / f"{name}.tif" for name in files}
@@ -116,15 +108,7 @@ class LandCover:
 
     def __init__(self, root: Path):
         """List the cells below `root`."""
-        self.issues: list[Issue] = []
-        self._directories: dict[str, Path] = {}
-        for row in _subdirectories(root):
-            for column in _subdirectories(row) if _ROW.fullmatch(row.name) else ():
-                cell = f"{row.name}_{column.name}"
-                if is_cell_name(cell):
-                    self._directories[cell] = column
-                else:
-                    self.issues.append(_unknown_cell(cell, str(column)))
+        self._directories, self.issues = _cell_directories(root, lambda row, name: f"{row}_{name}")
 
     @property
     def cells(self) -> Collection[str]:
@@ -153,17 +137,19 @@ class Parquet:
         self.issues: list[Issue] = []
         self._parts = {path.name: path for path in sorted(parts)}
         self._rows: dict[str, Row] = {}
-        metadata = _metadata_of(root)
+        metadata = _metadata_of(root, lambda _, file: file in self._parts)
         for row in metadata.rows or self._scanned(root):
-            if row.file not in self._parts or row.row_group < 0:
+            if row.row_group < 0:
                 continue
             if is_cell_name(row.cell):
                 self._rows.setdefault(row.cell, row)
             else:
                 where = f"{self._parts[row.file]}, row group {row.row_group}"
                 self.issues.append(_unknown_cell(row.cell, where))
-        self.issues += _repeated(root, metadata, self.cells)
-        self.issues += _elsewhere(root, metadata, self._parts)
+        self.issues += _repeated(root, metadata)
+        if elsewhere := metadata.listed - len(metadata.rows):
+            reason = f"{elsewhere} of {metadata.listed} listed observations are in parquet files that are not here"
+            self.issues.append(Issue(place="", kind="missing", where=root.name, reason=reason))
 
     @property
     def cells(self) -> Collection[str]:
@@ -220,9 +206,28 @@ def open_archive(root: Path) -> Archive | None:
     return Parquet(root, parts) if parts else None
 
 
-def _metadata_of(root: Path) -> Metadata:
+def _metadata_of(root: Path, keep: Callable[[str, str], bool]) -> Metadata:
     path = root / "metadata.parquet"
-    return read_metadata(path) if path.is_file() else Metadata()
+    return read_metadata(path, keep) if path.is_file() else Metadata()
+
+
+def _cell_directories(root: Path, name_of: Callable[[str, str], str]) -> tuple[dict[str, Path], list[Issue]]:
+    """The directories of cells two levels below `root`, by name of the cell, and what was wrong with others."""
+    directories: dict[str, Path] = {}
+    issues: list[Issue] = []
+    for row in _subdirectories(root):
+        try:
+            below = _subdirectories(row) if _ROW.fullmatch(row.name) else []
+        except InputError as error:
+            issues.append(Issue(place="", kind="broken", where=str(row), reason=str(error)))
+            continue
+        for directory in below:
+            cell = name_of(row.name, directory.name)
+            if is_cell_name(cell):
+                directories[cell] = directory
+            else:
+                issues.append(_unknown_cell(cell, str(directory)))
+    return directories, issues
 
 
 def _cells_in(path: Path) -> Iterator[str]:
@@ -250,23 +255,20 @@ def _check_row_group(parquet, row_group: int, where: str) -> None:
 
 
 def _subdirectories(root: Path) -> list[Path]:
-    with os.scandir(root) as entries:
-        return sorted(Path(entry.path) for entry in entries if entry.is_dir())
+    """The directories in one, sorted, without hidden ones (what an interrupted program left)."""
+    try:
+        with os.scandir(root) as entries:
+            return sorted(Path(e.path) for e in entries if e.is_dir() and not e.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{root} cannot be listed: {error.strerror}") from error
 
 
-def _repeated(root: Path, metadata: Metadata, cells: Collection[str]) -> Iterator[Issue]:
+def _repeated(root: Path, metadata: Metadata) -> Iterator[Issue]:
     seen: set[str] = set()
     for row in metadata.rows:
-        if row.cell in seen and row.cell in cells:
+        if row.cell in seen:
             yield _several(row.cell, root.name)
         seen.add(row.cell)
-
-
-def _elsewhere(root: Path, metadata: Metadata, parts: Collection[str]) -> Iterator[Issue]:
-    count = sum(row.file not in parts for row in metadata.rows)
-    if count:
-        reason = f"{count} of {len(metadata.rows)} listed observations are in parquet files that are not here"
-        yield Issue(place="", kind="missing", where=root.name, reason=reason)
 
 
 def _several(cell: str, where: str) -> Issue:

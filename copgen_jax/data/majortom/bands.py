@@ -74,6 +74,13 @@ def read_bands(modality: Modality, sources: Sequence[tuple[str, Path | bytes]], 
 
 
 def _read_band(modality: Modality, where: str, source: Path | bytes) -> Raster:
+    try:
+        return _read_open(modality, where, source)
+    except OSError as error:
+        raise InputError(f"{where} cannot be read: {error.strerror}") from error
+
+
+def _read_open(modality: Modality, where: str, source: Path | bytes) -> Raster:
     with open_raster(source, where=where) as dataset:
         _check(modality, where, dataset)
         side = _side(modality)

@@ -2,8 +2,9 @@
 
 import contextlib
 import dataclasses
+import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -35,9 +36,11 @@ class Row:
 
 @dataclasses.dataclass(frozen=True)
 class Metadata:
-    """The rows of a product's metadata, in file order."""
+    """The rows of a product's metadata that matter, in file order."""
 
     rows: tuple[Row, ...] = ()
+    listed: int = 0
+    """Rows in the file, with those that were not kept."""
 
     @cached_property
     def first(self) -> dict[str, Row]:
@@ -48,8 +51,12 @@ class Metadata:
         return first
 
 
-def read_metadata(path: Path) -> Metadata:
+def read_metadata(path: Path, keep: Callable[[str, str], bool]) -> Metadata:
     """The metadata of a product from a parquet file; columns it does not have count as not stated.
+
+    Args:
+        path: may list two million observations of the whole Earth.
+        keep: whether the row of a cell, in a parquet file of that name, matters.
 
     Raises:
         InputError: truncated, no parquet file, or no column `grid_cell`.
@@ -58,7 +65,7 @@ def read_metadata(path: Path) -> Metadata:
         names = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
         if "grid_cell" not in names:
             raise InputError(f"{path} is no metadata of Major TOM: it has no column grid_cell")
-        return Metadata(tuple(_rows(parquet, names)))
+        return Metadata(tuple(_rows(parquet, names, keep)), parquet.metadata.num_rows)
 
 
 @contextlib.contextmanager
@@ -85,11 +92,32 @@ def plain_crs(text: str) -> str:
     return _DOUBLED.sub("EPSG:", text.strip())
 
 
-def _rows(parquet: Any, names: Sequence[str]) -> Iterator[Row]:
+def _rows(parquet: Any, names: Sequence[str], keep: Callable[[str, str], bool]) -> Iterator[Row]:
+    import pyarrow
+
     for batch in parquet.iter_batches(columns=list(names)):
-        columns = [batch.column(name).to_pylist() for name in names]
+        cells = batch.column("grid_cell").to_pylist()
+        urls = batch.column("parquet_url").to_pylist() if "parquet_url" in names else [""] * len(cells)
+        kept = [keep(cell or "", _file_name(url or "")) for cell, url in zip(cells, urls, strict=True)]
+        matters = batch.filter(pyarrow.array(kept, pyarrow.bool_()))
+        columns = [_plain(matters.column(name)) for name in names]
         for values in zip(*columns, strict=True):
             yield _row(dict(zip(names, values, strict=True)))
+
+
+def _plain(column: Any) -> list[Any]:
+    """Python values of a column; times of whatever resolution and zone as microseconds since 1970 in UTC."""
+    import pyarrow
+
+    if pyarrow.types.is_timestamp(column.type):
+        microseconds = pyarrow.timestamp("us", tz=column.type.tz)
+        column = column.cast(microseconds, safe=False).cast(pyarrow.int64())
+    return column.to_pylist()
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _file_name(url: str) -> str:
+    return PurePosixPath(url.partition("?")[0]).name
 
 
 def _row(values: dict[str, Any]) -> Row:
@@ -98,11 +126,13 @@ def _row(values: dict[str, Any]) -> Row:
         cell=str(values.get("grid_cell") or ""),
         time=_time(values.get("timestamp")),
         product_id=str(values.get("product_id") or ""),
-        file=PurePosixPath(str(values.get("parquet_url") or "").partition("?")[0]).name,
+        file=_file_name(str(values.get("parquet_url") or "")),
         row_group=-1 if row_group is None else int(row_group),
         crs=plain_crs(str(values.get("crs") or "")),
     )
 
 
 def _time(value: Any) -> np.datetime64:
+    if isinstance(value, int):
+        return np.datetime64(value, "us")
     return NEVER if value is None else parse_time(str(value))

@@ -111,7 +111,7 @@ class Tiles:
                 continue
             try:
                 file = _read(product, path)
-            except InputError as error:
+            except (InputError, OSError) as error:
                 issues.append(Issue(place=name, kind="broken", where=product, reason=str(error)))
                 continue
             first = next(iter(files.values()), file)
