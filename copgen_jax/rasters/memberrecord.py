@@ -13,6 +13,17 @@ from copgen_jax.errors import InputError
 from copgen_jax.files import file_aside
 from copgen_jax.rasters.samples import Samples
 
+_KEY = "copgen"
+
+
+def is_record(path: Path) -> bool:
+    """Whether there is a record of this program at `path`, so that the directory may be replaced."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and isinstance(record.get(_KEY), dict)
+
 
 def read_record(path: Path, description: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
     """Features by member number; none where there is no file.
@@ -24,10 +35,10 @@ def read_record(path: Path, description: Mapping[str, Any]) -> dict[int, dict[st
         return {}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        before = record["copgen"]
+        before = record[_KEY]
         features = {int(feature["properties"]["member"]): feature for feature in record["features"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged and cannot be resumed; pass --overwrite to start again") from error
+        raise InputError(f"{path} is no record of this program or damaged; choose another place") from error
     now = json.loads(json.dumps(description))
     different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
     if different:
@@ -47,7 +58,7 @@ def write_record(path: Path, features: Mapping[int, Mapping[str, Any]], descript
     """
     record = {
         "type": "FeatureCollection",
-        "copgen": dict(description),
+        _KEY: dict(description),
         "features": [features[member] for member in sorted(features)],
     }
     with file_aside(path) as aside:

@@ -24,7 +24,7 @@ from copgen_jax.modalities import ModalitySet
 from copgen_jax.rasters.ground import Ground
 from copgen_jax.rasters.imagefile import read_image, write_image
 from copgen_jax.rasters.layout import Layout, layout
-from copgen_jax.rasters.memberrecord import feature, read_record, write_record
+from copgen_jax.rasters.memberrecord import feature, is_record, read_record, write_record
 from copgen_jax.rasters.overview import write_overview
 from copgen_jax.rasters.samples import Samples, attributes_of
 from copgen_jax.rasters.statistics import DEFAULT_QUANTILES
@@ -236,7 +236,7 @@ def open_outputs(
     """
     paths = layout(out, place)
     if paths.directory.exists() and any(paths.directory.iterdir()):
-        if not paths.record.exists():
+        if not is_record(paths.record):
             raise InputError(f"{paths.directory} exists and holds no outputs of this program; choose another place")
         if not (overwrite or resume):
             raise InputError(f"{paths.directory} exists already; choose another place, or pass --overwrite or --resume")

@@ -257,13 +257,21 @@ def test_existing_outputs_are_kept_unless_told(tmp_path):
     assert layout(tmp_path, "somewhere").member("DEM", 5).exists()
 
 
-def test_a_folder_of_something_else_is_never_touched(tmp_path):
+@pytest.mark.parametrize("name", ["thesis.txt", "members.geojson"])
+@pytest.mark.parametrize("how", [{}, {"overwrite": True}, {"resume": True}], ids=["plain", "overwrite", "resume"])
+def test_a_folder_of_something_else_is_never_touched(tmp_path, name, how):
     (tmp_path / "somewhere").mkdir()
-    (tmp_path / "somewhere" / "thesis.txt").write_text("x")
-    with (
-        pytest.raises(InputError, match="no outputs of this program"),
-        open_outputs(tmp_path, **place(), overwrite=True),
-    ):
+    (tmp_path / "somewhere" / name).write_text('{"type": "FeatureCollection", "features": []}')
+    with pytest.raises(InputError, match="no outputs of this program"), open_outputs(tmp_path, **place(), **how):
+        pass
+    assert files(tmp_path) == [f"somewhere/{name}"]
+
+
+def test_a_damaged_record_is_said_to_be_damaged(tmp_path):
+    write_all(tmp_path, draw_samples(FEW, members=[0]))
+    record = layout(tmp_path, "somewhere").record
+    record.write_text(record.read_text().replace('"features"', '"creatures"'))
+    with pytest.raises(InputError, match="damaged"), open_outputs(tmp_path, **place(), resume=True):
         pass
 
 
