@@ -154,9 +154,9 @@ def test_every_explanation_says_what_ideal_and_how_it_misleads():
         assert "  " not in text
         if explanation.ideal_value is not None:
             assert np.isfinite(explanation.ideal_value(16, 16))
-            assert "n = 16 real, 16 generated" in text
         assert "Here" not in explanation.paragraph()
-    assert ".484" in CATALOGUE["nn_accuracy"].paragraph(16)
+    assert "(n = 16 real, 16 generated): 0.484." in CATALOGUE["nn_accuracy"].paragraph(16)
+    assert "Here" not in CATALOGUE["mmd"].paragraph(16), "0 at any n"
     assert explanation_of("copgen_rgb_intra_set_dist") is CATALOGUE["intra_set_dist"]
     assert explanation_of("copgen_wasserstein_b04") is CATALOGUE["wasserstein"]
     assert explanation_of("copgen_lpips_intra_set") is CATALOGUE["lpips_intra_set"]

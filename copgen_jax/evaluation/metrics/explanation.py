@@ -26,7 +26,7 @@ class Explanation:
     """What a perfect model scores with n real and m model draws, where a formula or a fixed number exists."""
 
     def paragraph(self, n: int | None = None, m: int | None = None) -> str:
-        """The explanation as text; with the ideal value as a number if the counts of draws are given.
+        """The explanation as text; with the ideal value as a number if the counts are given and it depends on them.
 
         Args:
             n: real draws (verifying truths).
@@ -35,5 +35,7 @@ class Explanation:
         number = ""
         if n is not None and self.ideal_value is not None:
             m = n if m is None else m
-            number = f" Here (n = {n} real, {m} generated): {self.ideal_value(n, m):.3g}."
-        return f"{self.measures} {self.ideal}{number} {self.misleads}"
+            value = self.ideal_value(n, m)
+            if value != self.ideal_value(n + 1, m + 1):
+                number = f" Here (n = {n} real, {m} generated): {value:.3g}."
+        return f"{self.measures} Ideal: {self.ideal}{number} Beware: {self.misleads}"

@@ -200,7 +200,6 @@ EXPLANATIONS = (
         ideal="Positive nearly everywhere, .02 to .08 in the median for common air.",
         misleads="Terrain shadow and over-corrected haze break the rule in real data too: compare with the real share. "
         "Different offsets of the two products show as .1.",
-        ideal_value=None,
     ),
     Explanation(
         name="water_slope",

@@ -136,6 +136,5 @@ EXPLANATIONS = (
         "too wide, a slope biased.",
         misleads="A flat histogram is necessary, not sufficient: opposite faults in different places cancel. "
         "Under 200 cells it is noise; with thousands, irrelevant deviations become significant.",
-        ideal_value=lambda n, m: 1.0,
     ),
 )

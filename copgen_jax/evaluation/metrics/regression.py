@@ -132,7 +132,6 @@ EXPLANATIONS = (
         "the mean of its samples: by a factor of about sqrt(2) for Gaussians.",
         misleads="It rewards a blurred mean over a realistic sample, and pools bands by pixel count: a 10 m "
         "band weighs 36 times a 60 m band.",
-        ideal_value=None,
     ),
     Explanation(
         name="rmse",
