@@ -5,11 +5,12 @@ import dataclasses
 import majortom_files as files
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copgen_jax import units
-from copgen_jax.data.majortom import central_patch, cut, open_data, read_all, report, tally
+from copgen_jax.data.majortom import archives, central_patch, cut, open_data, read_all, report, tally
 from copgen_jax.data.majortom.grid import cell_named
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO, TINY
@@ -184,6 +185,31 @@ def test_programs_in_disguise_are_refused(tmp_path):
     (issue,) = open_data(tmp_path, modalities=FEW).read(files.CELL).issues
     assert issue.kind == "broken"
     assert "not a GeoTIFF" in issue.reason
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_absurd_sizes_are_refused_before_a_pixel_is_read(tmp_path, monkeypatch):
+    files.write_cell(tmp_path, modalities=FEW)
+    claims = {"height": 200_000, "width": 200_000, "tiled": True, "sparse_ok": True, "bigtiff": "yes"}
+    path = files.cell_directory(tmp_path, files.CELL, "S1RTC") / "vv.tif"
+    with rasterio.open(path, "w", driver="GTiff", count=1, dtype="float32", crs="EPSG:32718", **claims):
+        pass
+    observation = open_data(tmp_path, modalities=FEW).read(files.CELL)
+    (issue,) = (issue for issue in observation.issues if issue.where == "S1RTC")
+    assert "200000 x 200000 px, expected the 1068 x 1068 px" in issue.reason
+    files.write_parquet(tmp_path / "packed", [files.CELL], TINY.subset(["DEM"]))
+    monkeypatch.setattr(archives, "LARGEST_OBSERVATION", 1000)
+    (issue,) = open_data(tmp_path / "packed", modalities=TINY.subset(["DEM"])).read(files.CELL).issues[:1]
+    assert issue.kind == "broken"
+    assert "takes" in issue.reason
+
+
+def test_what_an_interrupted_program_left_is_not_read(tmp_path):
+    files.write_cell(tmp_path, modalities=TINY.subset(["DEM"]))
+    directory = files.cell_directory(tmp_path, files.CELL, "DEM")
+    directory.rename(directory.with_name(".partial-id"))
+    (issue, *_) = open_data(tmp_path, modalities=TINY.subset(["DEM"])).read(files.CELL).issues
+    assert "holds no product" in issue.reason
 
 
 @pytest.mark.parametrize("options", [{"shift": 120.0}, {"crs": "EPSG:32719"}])
@@ -413,8 +439,6 @@ class TestOffsets:
             open_data(tmp_path, modalities=self.S2, s2_offset={"S2L2": 0})
 
     def test_tags_of_the_raster(self, tmp_path):
-        import rasterio
-
         directory = self.write(tmp_path, files.S2L2A_ID)
         for path in directory.iterdir():
             with rasterio.open(path, "r+") as dataset:
