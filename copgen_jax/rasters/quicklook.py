@@ -86,7 +86,7 @@ def contact_sheet(
 ) -> Image.Image:
     """Given images (band, y, x), then a row per wanted modality: its first members, their mean and their spread."""
     heights = _common_heights(rows, given)
-    columns = max([len(given), *(len(row.members) + 2 * bool(row.statistics) for row in rows)])
+    columns = max([_FEWEST_COLUMNS, len(given), *(len(row.members) + 2 * bool(row.statistics) for row in rows)])
     width = 2 * MARGIN + _LABELS + columns * (PANEL + GAP) - GAP
     note_lines = [line for note in notes for line in wrap(note, width - 2 * MARGIN, 12)]
     height = 56 + _ROW * (len(rows) + bool(given)) + 17 * len(note_lines) + MARGIN
@@ -112,6 +112,8 @@ _TOP = 54
 _BELOW_PICTURE = _TOP + SIDE + 8
 _LEGEND = 48
 _LABELS = 140
+_FEWEST_COLUMNS = 3
+"""Room for the heading and for legends where there is one member."""
 _ROW = PANEL + 18 + 52
 
 
@@ -131,7 +133,7 @@ def _draw_row(page: Canvas, y: int, row: Row, heights: tuple[float, float] | Non
     page.lines(MARGIN, y + 62, describe(modality), width=_LABELS - 14)
     for column, (member, values) in enumerate(row.members.items()):
         _sheet_panel(page, column, y, f"member {member}", picture(values, modality, heights=heights))
-    _sheet_legend(page, 0, y, modality, list(row.members.values()), heights, len(row.members))
+    _sheet_legend(page, 0, y, modality, list(row.members.values()), heights, max(_FEWEST_COLUMNS, len(row.members)))
     if not row.statistics:
         return
     column = len(row.members)

@@ -177,4 +177,4 @@ def test_sheet_has_room_for_every_panel():
         heading="somewhere",
         notes=[],
     )
-    assert alone.width < sheet.width - 3 * PANEL
+    assert alone.width < sheet.width - 2 * PANEL
