@@ -23,7 +23,23 @@ _PUBLIC = {
 }
 _MODULES = ("checkpoints", "config", "data", "diffusion", "evaluation", "rasters", "training", "units")
 
-__all__ = ["ABSENT", "COPGEN", "DEMO", "GIVEN", "WANTED", "Autoencoder", "Backbone", "Generator", "InputError", "Modality", "ModalitySet", "Model", "checkpoints", "load", "make_sampler"]
+__all__ = [
+    "ABSENT",
+    "COPGEN",
+    "DEMO",
+    "GIVEN",
+    "WANTED",
+    "Autoencoder",
+    "Backbone",
+    "Generator",
+    "InputError",
+    "Modality",
+    "ModalitySet",
+    "Model",
+    "checkpoints",
+    "load",
+    "make_sampler",
+]
 
 
 def __getattr__(name: str):

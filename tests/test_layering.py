@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "copgen_jax"
 
 LAYERS = [
-    {"types", "errors", "modalities", "config", "files", "progress"},
+    {"types", "errors", "modalities", "config", "files", "progress", "version"},
     {"units", "parallel", "diffusion", "nn"},
     {"model", "rasters"},
     {"sampling", "checkpoints", "data"},
@@ -23,6 +23,7 @@ SAME_LAYER = {
     "types": set(),
     "errors": set(),
     "progress": set(),
+    "version": set(),
     "encode": set(),
     "generate": set(),
 }

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from copgen_jax.errors import InputError
+from copgen_jax.version import program_version
 
 COMMANDS = {
     "demo": ("demo", "show the main job on an embedded example"),
@@ -42,7 +43,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     parser = argparse.ArgumentParser(
         prog="copgen", description="Any-to-any generation of co-located Copernicus data, in JAX."
     )
-    parser.add_argument("--version", action="version", version=f"copgen_jax {_version()}")
+    parser.add_argument("--version", action="version", version=f"copgen_jax {program_version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND")
     commands = {}
     for name, (_, text) in COMMANDS.items():
@@ -67,12 +68,3 @@ def _run(module, arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         return 1
     return 0
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("copgen_jax")
-    except PackageNotFoundError:
-        return "(a source tree that is not installed)"

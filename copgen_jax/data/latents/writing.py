@@ -12,7 +12,6 @@ import dataclasses
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from copgen_jax.data.latents.layout import Layout
 from copgen_jax.data.latents.store import LatentStore, days_of_dates, open_array, open_store, packed_parts
 from copgen_jax.errors import InputError
 from copgen_jax.files import file_aside
+from copgen_jax.version import program_version
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def create_store(
         _require_same(store, description, layouts, cells)
         return store
     store = LatentStore(path=path, description=description, layouts=layouts)
-    documents = documents_of(description, layouts, software=f"copgen_jax {_version()}")
+    documents = documents_of(description, layouts, software=f"copgen_jax {program_version()}")
     root = documents.pop("zarr.json")
     for name, document in documents.items():
         _write_document(path / name, document)
@@ -232,10 +232,3 @@ def _explained(where: str) -> Iterator[None]:
         raise InputError(
             f"cannot write {where}: {reason}; finished shards stay good, continue with --resume"
         ) from error
-
-
-def _version() -> str:
-    try:
-        return version("copgen_jax")
-    except PackageNotFoundError:
-        return "(not installed)"

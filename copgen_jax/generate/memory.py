@@ -1,0 +1,101 @@
+"""How much memory sampling takes, by formula, and the batch that fits.
+
+Counted are the parameters and what is alive at the widest point of the backbone and of a decoder; the rest is small
+beside them.
+"""
+
+import dataclasses
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from copgen_jax.config import ModelConfig
+from copgen_jax.errors import InputError
+
+_MOST_PER_DEVICE = {"cpu": 4}
+"""A CPU is busy with few samples; more only delay the first result."""
+_MOST_ELSEWHERE = 64
+_USABLE = 0.8
+"""Share of the free memory that is counted on."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MemoryEstimate:
+    """Bytes, on one device."""
+
+    parameters: int
+    per_sample: int
+    available: int
+
+    def fitting(self) -> int:
+        """Samples that fit on one device at a time."""
+        return int((_USABLE * self.available - self.parameters) // self.per_sample)
+
+    def __str__(self) -> str:
+        gigabytes = (self.parameters / 1e9, self.per_sample / 1e9, self.available / 1e9)
+        return "parameters {:.2f} GB, {:.2f} GB per sample at a time, {:.1f} GB available".format(*gigabytes)
+
+
+def estimate_memory(config: ModelConfig, networks: Iterable[str], *, dtype: str, parameters: int) -> MemoryEstimate:
+    """The estimate for sampling with a model whose loaded parameters take `parameters` bytes.
+
+    Args:
+        config: the model's configuration.
+        networks: modalities whose autoencoders run.
+        dtype: compute dtype.
+        parameters: bytes of all loaded parameters.
+    """
+    size = np.dtype("float32").itemsize if dtype == "float32" else 2
+    widest = max([_backbone_bytes(config, size), *(_autoencoder_bytes(config, name, size) for name in networks)])
+    return MemoryEstimate(parameters=parameters, per_sample=widest, available=_available(jax.local_devices()[0]))
+
+
+def choose_batch(estimate: MemoryEstimate, *, items: int, asked: int | str) -> int:
+    """Samples per call over all local devices: as asked, or what fits; a multiple of the number of devices.
+
+    Raises:
+        InputError: a batch that is not "auto" or positive, or not one sample fits.
+    """
+    devices = len(jax.local_devices())
+    if asked == "auto":
+        fitting = estimate.fitting()
+        if fitting < 1:
+            raise InputError(
+                f"the model does not fit: {estimate}; a bfloat16 compute dtype or a larger device may help"
+            )
+        most = _MOST_PER_DEVICE.get(jax.default_backend(), _MOST_ELSEWHERE)
+        asked = min(fitting, most, -(-items // devices)) * devices
+    if not isinstance(asked, int) or asked < 1:
+        raise InputError(f"batch size is {asked!r}; expected auto or a positive number")
+    return -(-asked // devices) * devices
+
+
+def _backbone_bytes(config: ModelConfig, size: int) -> int:
+    """Skips of all in-blocks, and the wider of attention (queries to values, logits, weights) and MLP."""
+    if config.backbone is None:
+        return 0
+    tokens, width = config.modalities.tokens, config.backbone.width
+    skips = (config.backbone.depth // 2 + 4) * tokens * width * size
+    attention = 4 * tokens * width * size + config.backbone.heads * tokens**2 * (4 + 4 + size)
+    mlp = 2 * config.backbone.mlp_ratio * tokens * width * size
+    return skips + max(attention, mlp)
+
+
+def _autoencoder_bytes(config: ModelConfig, name: str, size: int) -> int:
+    """Feature maps alive in a residual block at full resolution: input, normalised (float32), output and way around."""
+    if name not in config.autoencoders or not config.modalities[name].is_image:
+        return 0
+    autoencoder = config.autoencoders[name]
+    height, width, _ = config.modalities[name].image_shape
+    widest = autoencoder.base_width * max(autoencoder.multipliers[:2])
+    return height * width * widest * (3 * size + 2 * 4)
+
+
+def _available(device: Any) -> int:
+    statistics = device.memory_stats() or {}
+    if "bytes_limit" in statistics:
+        return int(statistics["bytes_limit"])
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
