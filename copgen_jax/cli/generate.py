@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.generate.generator import load, model_directory
     from copgen_jax.generate.request import Request
     from copgen_jax.generate.writing import write_places
-    from copgen_jax.rasters.write import OutputOptions
+    from copgen_jax.rasters.outputs.write import OutputOptions
 
     keep_compilations()
     config = load_config(model_directory(arguments.model))
@@ -175,8 +175,8 @@ def _take_over(arguments: argparse.Namespace, path: Path) -> None:
 
 def _read_places(arguments: argparse.Namespace, modalities) -> list:
     """[(name or None, GivenPlaces)] from the options."""
-    from copgen_jax.rasters.inputs import read_given
-    from copgen_jax.rasters.places import read_places
+    from copgen_jax.rasters.given.places import read_places
+    from copgen_jax.rasters.given.reading import read_given
 
     options = {
         "units": pairs(arguments.units, "--units"),

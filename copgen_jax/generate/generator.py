@@ -26,7 +26,7 @@ from copgen_jax.model import Model
 from copgen_jax.nn.attention import Implementation
 from copgen_jax.parallel import batch_sharding, make_mesh, replicated
 from copgen_jax.progress import Track, silently
-from copgen_jax.rasters.inputs import GivenPlace, read_given
+from copgen_jax.rasters.given.reading import GivenPlace, read_given
 from copgen_jax.rasters.samples import Samples, build_samples, concatenate
 from copgen_jax.sampling import draw_latents, make_sampler, sample_keys
 from copgen_jax.units import dn_to_reflectance, to_network, to_physical
@@ -99,7 +99,7 @@ class Generator:
         """Draw samples of one place.
 
         Args:
-            given: files, arrays, xarray objects or values, by product or modality; see `rasters.inputs.read_given`.
+            given: files, arrays, xarray objects or values, by product or modality; see `read_given`.
             want: products or modalities to draw.
             members: how many samples.
             seed: of all randomness; a member is the same whatever else is drawn with it.

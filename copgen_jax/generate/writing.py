@@ -15,9 +15,9 @@ from copgen_jax.files import file_aside
 from copgen_jax.generate.generator import Generator, Work
 from copgen_jax.generate.request import Request
 from copgen_jax.progress import Track, silently
-from copgen_jax.rasters.inputs import GivenPlace, GivenPlaces
-from copgen_jax.rasters.layout import place_name
-from copgen_jax.rasters.write import OutputOptions, Outputs, open_outputs
+from copgen_jax.rasters.given.reading import GivenPlace, GivenPlaces
+from copgen_jax.rasters.outputs.layout import place_name
+from copgen_jax.rasters.outputs.write import OutputOptions, Outputs, open_outputs
 from copgen_jax.version import program_version
 
 RUN_FILE = "run.json"

@@ -17,7 +17,7 @@ import xarray as xr
 from copgen_jax.errors import suggestion
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.pixelformat import long_name, pixel_format
+from copgen_jax.rasters.outputs.pixelformat import long_name, pixel_format
 
 GRID_MAPPING = "spatial_ref"
 

@@ -3,8 +3,8 @@ import pytest
 import rasterio
 from affine import Affine
 
-from copgen_jax.rasters.cog import Raster, write_cog
-from copgen_jax.rasters.pixelformat import CODES, HEIGHT, REFLECTANCE
+from copgen_jax.rasters.outputs.cog import Raster, write_cog
+from copgen_jax.rasters.outputs.pixelformat import CODES, HEIGHT, REFLECTANCE
 
 
 def raster(values, format, **more):

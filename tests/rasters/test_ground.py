@@ -9,8 +9,8 @@ from pyproj import CRS, Geod, Transformer
 from raster_scenes import scene, write_tif
 
 from copgen_jax.modalities import COPGEN
+from copgen_jax.rasters.given.reading import read_given
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.inputs import read_given
 
 ZONES = st.sampled_from([f"EPSG:{base + zone}" for base in (32600, 32700) for zone in range(1, 61)])
 

@@ -8,7 +8,7 @@ from raster_scenes import ALL_BANDS, UTM, channel_last, enlarged, product_on_10_
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import BETA, COPGEN, DEMO
-from copgen_jax.rasters.inputs import dn_to_convention, read_given
+from copgen_jax.rasters.given.reading import dn_to_convention, read_given
 
 SCENE = scene()
 L2A = product_on_10_m(SCENE, "S2L2A")

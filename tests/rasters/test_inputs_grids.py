@@ -12,7 +12,7 @@ from raster_scenes import CORNER, UTM, channel_last, enlarged, product_on_10_m, 
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO
-from copgen_jax.rasters.inputs import read_given
+from copgen_jax.rasters.given.reading import read_given
 
 SCENE = scene()
 LARGE = scene(1068)

@@ -9,7 +9,7 @@ from rasterio.warp import transform as warped
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO
-from copgen_jax.rasters.inputs import read_given
+from copgen_jax.rasters.given.reading import read_given
 
 TILES = Path(__file__).parents[3] / "shared" / "tiles"
 NAMES = sorted(f.stem for f in (TILES / "DEM").glob("*.tif"))

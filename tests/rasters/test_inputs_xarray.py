@@ -8,10 +8,10 @@ from raster_scenes import CORNER, UTM, channel_last, scene
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN
+from copgen_jax.rasters.given.reading import read_given
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.inputs import read_given
+from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
 from copgen_jax.rasters.samples import build_samples
-from copgen_jax.rasters.write import OutputOptions, open_outputs
 
 SCENE = scene()
 GROUND = Ground(crs=UTM, left=CORNER[0], top=CORNER[1], extent=1920.0)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copgen_jax.modalities import BETA, COPGEN
-from copgen_jax.rasters.pixelformat import COLOUR, REFLECTANCE, pixel_format, statistic_format
+from copgen_jax.rasters.outputs.pixelformat import COLOUR, REFLECTANCE, pixel_format, statistic_format
 
 
 @given(st.lists(st.floats(-3.27, 3.27), min_size=1))

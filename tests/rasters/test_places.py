@@ -8,8 +8,8 @@ from raster_scenes import scene, write_tif
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN
-from copgen_jax.rasters.inputs import read_given
-from copgen_jax.rasters.places import read_places
+from copgen_jax.rasters.given.places import read_places
+from copgen_jax.rasters.given.reading import read_given
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -6,8 +6,10 @@ from drawn_samples import draw_samples
 from PIL import Image
 
 from copgen_jax.modalities import BETA, COPGEN, DEMO
-from copgen_jax.rasters.canvas import enlarge, round_up, save_png, wrap
-from copgen_jax.rasters.pictures import (
+from copgen_jax.rasters.outputs.statistics import image_statistics
+from copgen_jax.rasters.pictures.canvas import enlarge, round_up, save_png, wrap
+from copgen_jax.rasters.pictures.quicklook import PANEL, SIDE, Row, contact_sheet, image_quicklook, spread_quicklook
+from copgen_jax.rasters.pictures.rendering import (
     GAMMA,
     HEAT,
     MISSING,
@@ -17,8 +19,6 @@ from copgen_jax.rasters.pictures import (
     ramp_colours,
     spread,
 )
-from copgen_jax.rasters.quicklook import PANEL, SIDE, Row, contact_sheet, image_quicklook, spread_quicklook
-from copgen_jax.rasters.statistics import image_statistics
 
 SHAPES = [(modality, (modality.pixels, modality.pixels, 3)) for modality in (*DEMO.images, *BETA.images)]
 

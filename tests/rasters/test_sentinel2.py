@@ -9,8 +9,8 @@ from raster_scenes import channel_last, product_on_10_m, scene, write_tif
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN
-from copgen_jax.rasters.inputs import read_given
-from copgen_jax.rasters.sentinel2 import offset_of_baseline, offsets_by_product
+from copgen_jax.rasters.given.reading import read_given
+from copgen_jax.rasters.given.sentinel2 import offset_of_baseline, offsets_by_product
 
 SCENE = scene()
 L2A = product_on_10_m(SCENE, "S2L2A")

@@ -3,8 +3,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from copgen_jax.rasters.nodata import fill_nearest
-from copgen_jax.rasters.shrink import repetition_phase, shrink
+from copgen_jax.rasters.given.nodata import fill_nearest
+from copgen_jax.rasters.given.shrink import repetition_phase, shrink
 
 FACTORS = st.sampled_from([1, 2, 3, 6])
 SMALL = hnp.arrays(np.float64, st.tuples(st.integers(1, 9), st.integers(1, 9)), elements=st.floats(-1e4, 1e4))

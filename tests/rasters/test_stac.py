@@ -5,9 +5,9 @@ import pytest
 from drawn_samples import GROUNDS
 
 from copgen_jax.modalities import DEMO
-from copgen_jax.rasters.footprint import box, outline
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.stac import RasterFile, grid_code, stac_item
+from copgen_jax.rasters.outputs.footprint import box, outline
+from copgen_jax.rasters.outputs.stac import RasterFile, grid_code, stac_item
 
 DATE_LINE = "zone 60, across the date line"
 

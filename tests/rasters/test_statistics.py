@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copgen_jax.modalities import DEMO
-from copgen_jax.rasters import statistics
-from copgen_jax.rasters.statistics import (
+from copgen_jax.rasters.outputs import statistics
+from copgen_jax.rasters.outputs.statistics import (
     EARTH_RADIUS,
     RunningMoments,
     date_statistics,

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copgen_jax.errors import InputError
-from copgen_jax.rasters.source import from_array
-from copgen_jax.rasters.whenwhere import auto_date, read_date, read_location
+from copgen_jax.rasters.given.source import from_array
+from copgen_jax.rasters.given.whenwhere import auto_date, read_date, read_location
 
 YEARS = {"min_value": datetime.date(1950, 1, 1), "max_value": datetime.date(2050, 12, 31)}
 

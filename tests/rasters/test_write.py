@@ -9,11 +9,11 @@ from drawn_samples import GROUNDS, PROVENANCE, draw_samples
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import BETA, DEMO
-from copgen_jax.rasters import write
-from copgen_jax.rasters.imagefile import read_image
-from copgen_jax.rasters.layout import layout, place_name
-from copgen_jax.rasters.pixelformat import REFLECTANCE
-from copgen_jax.rasters.write import OutputOptions, open_outputs
+from copgen_jax.rasters.outputs import write
+from copgen_jax.rasters.outputs.imagefile import read_image
+from copgen_jax.rasters.outputs.layout import layout, place_name
+from copgen_jax.rasters.outputs.pixelformat import REFLECTANCE
+from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
 
 FEW = DEMO.subset(["location", "DEM", "LULC", "S2L2A_60m", "timestamp"])
 PLAIN = OutputOptions(statistics=False, pictures=False)

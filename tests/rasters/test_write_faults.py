@@ -15,8 +15,8 @@ from drawn_samples import GROUNDS, PROVENANCE, draw_samples
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import DEMO
-from copgen_jax.rasters.layout import layout
-from copgen_jax.rasters.write import OutputOptions, open_outputs
+from copgen_jax.rasters.outputs.layout import layout
+from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
 
 FEW = DEMO.subset(["DEM", "LULC"])
 OPTIONS = OutputOptions(cog=True, zarr=True, statistics=False, pictures=False)
@@ -85,7 +85,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half_written(tmp_path, m
 @pytest.mark.parametrize("only_numbers", [False, True], ids=["values", "numbers"])
 def test_a_store_that_fails_half_way_keeps_its_complete_members(tmp_path, monkeypatch, only_numbers):
     """The second group cannot be written: the first group's new row is cut off again."""
-    from copgen_jax.rasters import zarrstore
+    from copgen_jax.rasters.outputs import zarrstore
 
     write_members(tmp_path, [0, 1])
     extend = zarrstore._extend

@@ -8,8 +8,8 @@ from PIL import Image
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import DEMO
-from copgen_jax.rasters.layout import layout
-from copgen_jax.rasters.write import OutputOptions, open_outputs
+from copgen_jax.rasters.outputs.layout import layout
+from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
 
 WANTED = DEMO.subset(["location", "LULC", "S2L2A_20m", "timestamp"])
 CELL = "433D_629L_patch_7"

@@ -6,9 +6,9 @@ import xarray as xr
 from drawn_samples import GROUNDS, draw_samples
 
 from copgen_jax.modalities import DEMO
-from copgen_jax.rasters.inputs import read_given
-from copgen_jax.rasters.layout import layout
-from copgen_jax.rasters.write import OutputOptions, open_outputs
+from copgen_jax.rasters.given.reading import read_given
+from copgen_jax.rasters.outputs.layout import layout
+from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
 
 IMAGES = DEMO.subset([modality.name for modality in DEMO.images])
 CONDITIONS = {"S2L1C": "S2A_MSIL1C_20230610T103031_N0509_R108_T32TQM_20230610T141301.SAFE/stack.tif"}

@@ -14,8 +14,8 @@ from copgen_jax.data.majortom.observation import Kind
 from copgen_jax.data.majortom.offsets import tagged_offset
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality
+from copgen_jax.rasters.given.source import crs_text
 from copgen_jax.rasters.read import open_raster
-from copgen_jax.rasters.source import crs_text
 
 MAY_BE_LONGER = ("S1RTC", "LULC")
 """Products whose rasters come from elsewhere and may be longer than a cell; others must have exactly its size."""

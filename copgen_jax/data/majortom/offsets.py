@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from copgen_jax.errors import InputError, suggestion
-from copgen_jax.rasters.sentinel2 import offset_of_baseline
+from copgen_jax.rasters.given.sentinel2 import offset_of_baseline
 
 StatedOffsets = Mapping[str, int]
 """What the user states: offset per product (`S2L2A`), per place (`433D_629L_3_1`) or per both (`433D_629L_3_1/S2L2A`);

@@ -20,11 +20,11 @@ from copgen_jax.data.majortom.observation import Issue, Observation
 from copgen_jax.data.majortom.offsets import StatedOffsets, stated_offset, unknown_offset
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import LULC_CLASSES, Modality, ModalitySet
-from copgen_jax.rasters.bands import SENSOR_ORDER
+from copgen_jax.rasters.given.bands import SENSOR_ORDER
+from copgen_jax.rasters.given.shrink import shrink
+from copgen_jax.rasters.given.source import corner_and_pixel
 from copgen_jax.rasters.ground import Ground
 from copgen_jax.rasters.read import open_raster
-from copgen_jax.rasters.shrink import shrink
-from copgen_jax.rasters.source import corner_and_pixel
 
 BANDS: Mapping[str, tuple[str, ...]] = {
     "S2L2A": tuple(band for band in SENSOR_ORDER if band != "B10"),

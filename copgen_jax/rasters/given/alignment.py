@@ -13,10 +13,10 @@ import numpy as np
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
-from copgen_jax.rasters.bands import Band
+from copgen_jax.rasters.given.bands import Band
+from copgen_jax.rasters.given.shrink import repetition_phase
+from copgen_jax.rasters.given.source import Source, Window
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.shrink import repetition_phase
-from copgen_jax.rasters.source import Source, Window
 
 CORNER_TOLERANCE = 0.05
 """Metres by which corners may differ: rounding of file headers, not another place."""

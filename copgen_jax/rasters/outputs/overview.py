@@ -10,15 +10,15 @@ import numpy as np
 
 from copgen_jax.files import file_aside
 from copgen_jax.modalities import ModalitySet
-from copgen_jax.rasters.canvas import save_png
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.layout import Layout
-from copgen_jax.rasters.pictures import height_range
-from copgen_jax.rasters.quicklook import Row, contact_sheet, image_quicklook, spread_quicklook
+from copgen_jax.rasters.outputs.layout import Layout
+from copgen_jax.rasters.outputs.stac import RasterFile, stac_item
+from copgen_jax.rasters.outputs.statistics import Members, date_statistics, image_statistics, place_statistics
+from copgen_jax.rasters.outputs.summary import write_statistic, write_summary
+from copgen_jax.rasters.pictures.canvas import save_png
+from copgen_jax.rasters.pictures.quicklook import Row, contact_sheet, image_quicklook, spread_quicklook
+from copgen_jax.rasters.pictures.rendering import height_range
 from copgen_jax.rasters.samples import Samples
-from copgen_jax.rasters.stac import RasterFile, stac_item
-from copgen_jax.rasters.statistics import Members, date_statistics, image_statistics, place_statistics
-from copgen_jax.rasters.summary import write_statistic, write_summary
 
 SHOWN = 4
 """Members on the contact sheet and in single pictures."""

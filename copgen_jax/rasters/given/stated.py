@@ -13,7 +13,7 @@ import numpy as np
 from copgen_jax import units as conversions
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.modalities import Modality, ModalitySet
-from copgen_jax.rasters.source import Source
+from copgen_jax.rasters.given.source import Source
 
 UNITS: Mapping[str, tuple[str, ...]] = {
     "reflectance": ("DN", "reflectance"),

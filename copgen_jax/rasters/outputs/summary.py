@@ -10,11 +10,11 @@ import numpy as np
 
 from copgen_jax.files import file_aside
 from copgen_jax.modalities import Modality
-from copgen_jax.rasters.classcolours import class_colours
-from copgen_jax.rasters.cog import Raster, write_cog
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.imagefile import placed
-from copgen_jax.rasters.pixelformat import pixel_format, statistic_format
+from copgen_jax.rasters.outputs.cog import Raster, write_cog
+from copgen_jax.rasters.outputs.imagefile import placed
+from copgen_jax.rasters.outputs.pixelformat import pixel_format, statistic_format
+from copgen_jax.rasters.pictures.classcolours import class_colours
 
 
 def write_statistic(

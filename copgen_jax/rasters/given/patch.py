@@ -7,12 +7,12 @@ import numpy as np
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality
-from copgen_jax.rasters.alignment import Lattice
-from copgen_jax.rasters.bands import Band
-from copgen_jax.rasters.nodata import check_share, fill_nearest
-from copgen_jax.rasters.shrink import shrink
-from copgen_jax.rasters.source import Source, Window
-from copgen_jax.rasters.stated import Unit, check_values, convert, no_data
+from copgen_jax.rasters.given.alignment import Lattice
+from copgen_jax.rasters.given.bands import Band
+from copgen_jax.rasters.given.nodata import check_share, fill_nearest
+from copgen_jax.rasters.given.shrink import shrink
+from copgen_jax.rasters.given.source import Source, Window
+from copgen_jax.rasters.given.stated import Unit, check_values, convert, no_data
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

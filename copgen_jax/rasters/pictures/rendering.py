@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from copgen_jax.modalities import Modality
-from copgen_jax.rasters.classcolours import class_colours
+from copgen_jax.rasters.pictures.classcolours import class_colours
 
 MISSING = (190, 190, 190)
 """Colour of missing values."""

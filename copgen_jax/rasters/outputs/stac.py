@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from copgen_jax.modalities import Modality, ModalitySet
-from copgen_jax.rasters.classcolours import class_colours
-from copgen_jax.rasters.footprint import box, outline
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.pixelformat import long_name, pixel_format, statistic_format
+from copgen_jax.rasters.outputs.footprint import box, outline
+from copgen_jax.rasters.outputs.pixelformat import long_name, pixel_format, statistic_format
+from copgen_jax.rasters.pictures.classcolours import class_colours
 from copgen_jax.rasters.samples import resolution_of
 
 VERSION = "1.1.0"

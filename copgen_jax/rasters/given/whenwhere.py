@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from copgen_jax.errors import InputError
-from copgen_jax.rasters.source import Source
+from copgen_jax.rasters.given.source import Source
 
 YEARS = (1950, 2050)
 """Years that the network's encoding of dates spans."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 import numpy as np
 
 from copgen_jax.errors import InputError, suggestion
-from copgen_jax.rasters.source import Source
+from copgen_jax.rasters.given.source import Source
 from copgen_jax.units import REFLECTANCE_SCALE
 
 BASELINE_OFFSET = 1000

@@ -5,8 +5,8 @@
             outputs.write(draw(members))
 
 A member counts as complete when its files lie under their final names and `members.geojson` names it; a run that was
-interrupted goes on with the others (`resume`). Files are described in `copgen_jax.rasters.layout`. Nothing is touched
-before the first chunk.
+interrupted goes on with the others (`resume`). Files are described in `copgen_jax.rasters.outputs.layout`. Nothing is
+touched before the first chunk.
 """
 
 import contextlib
@@ -22,13 +22,13 @@ import xarray as xr
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.imagefile import read_image, write_image
-from copgen_jax.rasters.layout import Layout, layout
-from copgen_jax.rasters.memberrecord import feature, is_record, read_record, write_record
-from copgen_jax.rasters.overview import write_overview
+from copgen_jax.rasters.outputs.imagefile import read_image, write_image
+from copgen_jax.rasters.outputs.layout import Layout, layout
+from copgen_jax.rasters.outputs.memberrecord import feature, is_record, read_record, write_record
+from copgen_jax.rasters.outputs.overview import write_overview
+from copgen_jax.rasters.outputs.statistics import DEFAULT_QUANTILES
+from copgen_jax.rasters.outputs.zarrstore import MemberStore
 from copgen_jax.rasters.samples import Samples, attributes_of
-from copgen_jax.rasters.statistics import DEFAULT_QUANTILES
-from copgen_jax.rasters.zarrstore import MemberStore
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,8 +14,8 @@ import numpy as np
 from affine import Affine
 
 from copgen_jax.files import file_aside
-from copgen_jax.rasters.classcolours import Colour
-from copgen_jax.rasters.pixelformat import PixelFormat
+from copgen_jax.rasters.outputs.pixelformat import PixelFormat
+from copgen_jax.rasters.pictures.classcolours import Colour
 
 BLOCK = 256
 """Side of a tile in pixels: a patch is one tile, larger rasters get overviews down to one tile."""

@@ -10,8 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from copgen_jax.files import file_aside
-from copgen_jax.rasters.classcolours import Colour
-from copgen_jax.rasters.pictures import Ramp, ramp_colours
+from copgen_jax.rasters.pictures.classcolours import Colour
+from copgen_jax.rasters.pictures.rendering import Ramp, ramp_colours
 
 INK, FAINT, PAPER = (25, 28, 32), (105, 110, 118), (255, 255, 255)
 

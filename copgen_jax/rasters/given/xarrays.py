@@ -12,8 +12,8 @@ import numpy as np
 from affine import Affine
 
 from copgen_jax.errors import InputError, suggestion
+from copgen_jax.rasters.given.source import Source, Window, corner_and_pixel, crs_text
 from copgen_jax.rasters.read import local_path
-from copgen_jax.rasters.source import Source, Window, corner_and_pixel, crs_text
 
 _X = ("x", "easting", "X")
 _Y = ("y", "northing", "Y")

@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 
 from copgen_jax.modalities import Modality
-from copgen_jax.rasters.classcolours import class_colours
-from copgen_jax.rasters.cog import Raster, write_cog
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.pixelformat import PixelFormat, pixel_format
+from copgen_jax.rasters.outputs.cog import Raster, write_cog
+from copgen_jax.rasters.outputs.pixelformat import PixelFormat, pixel_format
+from copgen_jax.rasters.pictures.classcolours import class_colours
 from copgen_jax.rasters.samples import resolution_of
 
 

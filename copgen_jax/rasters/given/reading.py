@@ -14,14 +14,14 @@ import numpy as np
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
-from copgen_jax.rasters.alignment import Lattice, settle_lattice, settle_pixels
-from copgen_jax.rasters.bands import Band, assign, gather
+from copgen_jax.rasters.given.alignment import Lattice, settle_lattice, settle_pixels
+from copgen_jax.rasters.given.bands import Band, assign, gather
+from copgen_jax.rasters.given.patch import Image, classes_in, darkest_in, read_image
+from copgen_jax.rasters.given.sentinel2 import offsets_by_product, settle_offset
+from copgen_jax.rasters.given.source import Source
+from copgen_jax.rasters.given.stated import Unit, check_units, settle_classes, settle_unit
+from copgen_jax.rasters.given.whenwhere import auto_date, read_date, read_location
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.patch import Image, classes_in, darkest_in, read_image
-from copgen_jax.rasters.sentinel2 import offsets_by_product, settle_offset
-from copgen_jax.rasters.source import Source
-from copgen_jax.rasters.stated import Unit, check_units, settle_classes, settle_unit
-from copgen_jax.rasters.whenwhere import auto_date, read_date, read_location
 
 AUTO = "auto"
 """Location or timestamp from what the rasters say."""
@@ -143,7 +143,7 @@ def read_given(
     """Plan the reading of what a user gives of one place (or of many patches of one raster).
 
     Args:
-        given: by product (`S2L2A`) or single modality (`S2L2A_10m`), what `rasters.bands.gather` takes; for `location`
+        given: by product (`S2L2A`) or single modality (`S2L2A_10m`), what `bands.gather` takes; for `location`
             a (latitude, longitude) or "auto", for `timestamp` a date or "auto". May be empty.
         modalities: the model's set; it says grids, bands and the size of a patch.
         units: by product or modality, where they differ from the defaults (DN, linear, m, cloud codes) and the tags:

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from copgen_jax.modalities import Modality
-from copgen_jax.rasters.canvas import FAINT, Canvas, round_up, wrap
-from copgen_jax.rasters.classcolours import class_colours
-from copgen_jax.rasters.pictures import (
+from copgen_jax.rasters.pictures.canvas import FAINT, Canvas, round_up, wrap
+from copgen_jax.rasters.pictures.classcolours import class_colours
+from copgen_jax.rasters.pictures.rendering import (
     HEAT,
     TERRAIN,
     chosen_bands,

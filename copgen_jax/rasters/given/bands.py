@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.modalities import Modality
+from copgen_jax.rasters.given.source import Source, from_array, from_file
+from copgen_jax.rasters.given.xarrays import from_xarray, from_zarr, is_xarray, is_zarr
 from copgen_jax.rasters.read import local_path
-from copgen_jax.rasters.source import Source, from_array, from_file
-from copgen_jax.rasters.xarrays import from_xarray, from_zarr, is_xarray, is_zarr
 
 SENSOR_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """Bands of Sentinel-2 L1C as its products list them; L2A has no B10."""

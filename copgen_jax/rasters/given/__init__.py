@@ -1,0 +1,1 @@
+"""What users give: read, checked, brought to native grids and known units."""

@@ -1,0 +1,1 @@
+"""What is drawn, written: COG, Zarr, statistics, STAC, one folder per place."""

@@ -1,0 +1,1 @@
+"""Pictures of rasters: quicklooks and contact sheets."""
