@@ -163,7 +163,7 @@ def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
 
 def enlarge(values: np.ndarray, factor: int, pixels: int) -> np.ndarray:
     """Bilinear interpolation (pixel-centred) of (h, w) with one pixel of margin to (pixels, pixels)."""
-    position = (np.arange(pixels, dtype=np.float32) + 0.5) / factor + 0.5
+    position = (np.arange(pixels) + 0.5) / factor + 0.5
     low = np.floor(position).astype(np.int64)
     weight = (position - low).astype(np.float32)
     rows = values[low] * (1 - weight)[:, None] + values[low + 1] * weight[:, None]

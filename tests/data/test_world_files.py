@@ -1,0 +1,113 @@
+"""Cells of the world on the disk: read by the readers of real data, georeferenced, resumed, refused."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from copgen_jax.cli import main
+from copgen_jax.data.majortom import cut, open_data
+from copgen_jax.data.world import World
+from copgen_jax.data.world.files import Cells
+from copgen_jax.errors import InputError
+from copgen_jax.modalities import COPGEN
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("world") / "cells"
+    assert main(["simulate", "--cells", "1", "--out", str(root), "--seed", "4", "--workers", "1", "--quiet"]) == 0
+    return root
+
+
+@pytest.fixture(scope="module")
+def name():
+    return World(4).cells(1)[0]
+
+
+def test_the_readers_of_real_data_read_it(root, name):
+    source = open_data(root)
+    assert source.names == (name,)
+    observation = source.read(name)
+    assert observation.issues == ()
+    assert observation.s2_offsets == {"S2L2A": 1000, "S2L1C": 1000}
+    patches = list(cut(observation, COPGEN))
+    assert len(patches) == 36
+    truth = World(4).at(name, 8)
+    assert patches[8].ground == truth.ground
+    assert patches[8].date == truth["timestamp"]
+    # the grid's equal parts, as the published model is told, are near where the pixels are
+    np.testing.assert_allclose(patches[8].place[0], truth["location"][0], atol=0.02)
+    assert (patches[8].images["LULC"] == truth["LULC"]).mean() > 0.97
+    median = [np.median(source["S2L2A_10m"].astype(float)) for source in (patches[8].images, truth)]
+    assert median[0] == pytest.approx(median[1], rel=0.05)
+
+
+def test_every_file_says_that_it_is_synthetic_and_where_it_lies(root, name):
+    files = sorted(root.rglob("*.tif"))
+    assert len(files) == 12 + 14 + 2 + 1 + 1
+    ground = World(4).at(name, 0).ground
+    for file in files:
+        with rasterio.open(file) as source:
+            tags = source.tags()
+            assert (tags["synthetic"], tags["seed"], tags["cell"]) == ("true", "4", name)
+            assert str(source.crs) == ground.crs
+            assert (source.transform.c, source.transform.f) == (ground.left, ground.top)
+            assert source.width * source.transform.a == 10680.0
+            if "S2L" in str(file) and file.stem != "cloud_mask":
+                assert (source.scales[0], source.offsets[0]) == (1e-4, -0.1)
+    assert json.loads((root / "world.json").read_text())["synthetic"] is True
+
+
+def test_an_interrupted_run_is_completed_to_the_same_files(root, name):
+    before = {p: p.read_bytes() for p in root.rglob("*.tif")}
+    stamps = {p: p.stat().st_mtime_ns for p in before}
+    lost = [p for p in before if "Core-S1RTC" in str(p)]
+    for path in lost:
+        path.unlink()
+    lost[0].parent.rmdir()
+    assert main(["simulate", "--cells", "1", "--out", str(root), "--seed", "4", "--resume", "--workers", "1"]) == 0
+    assert {p: p.read_bytes() for p in root.rglob("*.tif")} == before
+    assert all(p.stat().st_mtime_ns == stamps[p] for p in before if p not in lost)
+
+
+def test_nothing_is_drawn_for_a_complete_cell(root, name, monkeypatch):
+    cells = Cells(root, World(4), (name,))
+    assert cells.missing(name) == ()
+    monkeypatch.setattr(Cells, "_bands", None)
+    cells.write(name)
+
+
+def test_a_plan_writes_nothing(tmp_path, capsys):
+    out = tmp_path / "none"
+    assert main(["simulate", "--cells", "7", "--out", str(out), "--dry-run", "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert (plan["cells"], plan["patches"]) == (7, 252)
+    assert plan["dry_run"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--seed", "4"], "not empty"),
+        (["--seed", "5", "--resume"], "seed 4, not 5"),
+        (["--seed", "4", "--resume", "--overwrite"], "pass one of them"),
+        (["--seed", "4", "--resume", "--workers", "0"], "--workers is 0"),
+    ],
+)
+def test_other_directories_are_refused(root, capsys, arguments, message):
+    assert main(["simulate", "--cells", "1", "--out", str(root), *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_no_cells_are_refused(tmp_path, capsys):
+    assert main(["simulate", "--cells", "0", "--out", str(tmp_path / "x")]) == 2
+    assert "at least 1" in capsys.readouterr().err
+
+
+def test_resuming_in_a_directory_of_something_else_is_refused(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no world\.json"):
+        Cells(tmp_path, World(0), ()).start(resume=True, overwrite=False)
