@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from copgen_jax.data.latents.buffers import Buffers
 from copgen_jax.data.latents.documents import Description, description_of
 from copgen_jax.data.latents.layout import Layout
 from copgen_jax.errors import InputError, suggestion
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 16 << 20
 """What an open reader keeps in memory, mostly the indices of shards (9 kB each)."""
 
 
@@ -159,14 +160,34 @@ class MomentsReader:
         Raises:
             InputError: a chunk does not match its checksum.
         """
-        rows = np.asarray(rows, np.int64)
-        with damage_explained(self.store.path):
-            reads = {name: array[rows].read() for name, array in self._arrays.items()}
-            values = {name: read.result() for name, read in reads.items()}
-        return self._unpacked(values["packed"]) if self._packed else values
+        import tensorstore
 
-    def _unpacked(self, numbers: Float[np.ndarray, "n numbers"]) -> dict[str, Float[np.ndarray, "n h w moments"]]:
-        return {name: numbers[:, part].reshape(-1, *shape) for name, (part, shape) in self._parts.items()}
+        rows = np.asarray(rows, np.int64)
+        if self._packed:
+            numbers = self._buffers.take((len(rows), self.store.description.numbers), self.store.description.precision)
+            targets = {"packed": numbers}
+            values = {name: numbers[:, part].reshape(-1, *shape) for name, (part, shape) in self._parts.items()}
+        else:
+            targets = values = self._empty(len(rows))
+        with damage_explained(self.store.path):
+            reads = [
+                tensorstore.array(targets[name], copy=False).write(array[rows]) for name, array in self._arrays.items()
+            ]
+            for read in reads:
+                read.result()
+        return values
+
+    def _empty(self, rows: int) -> dict[str, np.ndarray]:
+        """Arrays (rows, h, w, 2c) of every modality, one after the other in one buffer."""
+        shapes = {name: (rows, *shape) for name, (_, shape) in self._parts.items()}
+        ends = np.cumsum([int(np.prod(shape)) for shape in shapes.values()])
+        buffer = self._buffers.take((int(ends[-1]),), self.store.description.precision)
+        pieces = np.split(buffer, ends[:-1])
+        return {name: piece.reshape(shape) for (name, shape), piece in zip(shapes.items(), pieces, strict=True)}
+
+    @cached_property
+    def _buffers(self) -> Buffers:
+        return Buffers()
 
     @cached_property
     def _parts(self) -> dict[str, tuple[slice, tuple[int, int, int]]]:
