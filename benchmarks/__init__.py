@@ -21,6 +21,7 @@ class Result:
 
 BENCHMARKS = {
     "pipeline": "moments per second from the latent store to host arrays, beside zarr-python and LMDB",
+    "world": "time of patches and redraws of the synthetic world",
     "solvers": "error of every solver at 5 to 50 evaluations on distributions with an exact flow",
 }
 """Name of the module in this package, and what it measures."""

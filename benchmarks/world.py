@@ -4,12 +4,11 @@
 
 The world is asked for acquisitions on the real tiles' own land cover, height, place and date, so that only what the
 world invents differs. Statistics are of clear draws; each is set beside the real tile's, with the ratio of the two and
-the 5 to 95 % range over draws. Without tiles: the world's speed only.
+the 5 to 95 % range over draws. `python -m benchmarks world` measures speed.
 """
 
 import argparse
 import dataclasses
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,13 @@ import numpy as np
 import rasterio
 from PIL import Image
 
+from benchmarks import Result
 from copgen_jax.data.world import OFFSET, Patch, World
 from copgen_jax.data.world.noise import Window
-from copgen_jax.modalities import CLOUD_CLASSES, COPGEN, DEMO, LULC_CLASSES
+from copgen_jax.modalities import COPGEN, DEMO, LULC_CLASSES
 from copgen_jax.rasters.ground import Ground
 
-BANDS = "B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B11 B12".split()
+BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12"]
 TOP_BANDS = [*BANDS[:10], "B10", *BANDS[10:]]
 LAGS = (10, 20, 50, 100, 200, 500)
 TILES = {"433D_629L_3_1": ("2020-04-08", 1000), "38D_378R_2_3": ("2023-06-10", 0), "637U_59R_1_3": ("2017-10-30", 0)}
@@ -209,43 +209,39 @@ _COLOURS = {
 }
 
 
-def speed(count: int) -> dict[str, float]:
-    """CPU milliseconds per patch on one core, mean over `count` patches."""
-    figures = {}
+def run(quick: bool = False) -> Result:
+    """Time of patches, redraws and addresses on one core."""
+    count, rows = 5 if quick else 60, []
     for name, modalities in (("192 px", COPGEN), ("96 px", DEMO)):
         world = World(0, modalities)
-        world.patch(0)
-        start = time.process_time()
-        for i in range(count):
-            world.patch(i)
-        figures[f"patch {name}, ms"] = (time.process_time() - start) / count * 1e3
         place = world.place(0)
-        start = time.process_time()
-        for _ in world.acquisitions(place, count):
-            pass
-        figures[f"acquisition {name}, ms"] = (time.process_time() - start) / count * 1e3
-    return figures
-
-
-def run(quick: bool = False) -> dict[str, Any]:
-    """Speed, and how often each cloud class occurs."""
-    world = World(0, DEMO)
-    masks = np.concatenate([world.patch(i)["cloud_mask"].ravel() for i in range(20 if quick else 200)])
-    shares = np.bincount(masks, minlength=4) / masks.size
-    return speed(8 if quick else 60) | {
-        f"share {name}": float(share) for name, share in zip(CLOUD_CLASSES.values(), shares, strict=True)
-    }
+        tasks = {
+            "all modalities of a patch": lambda world=world: [world.patch(i) for i in range(count)],
+            "location, height and land cover": lambda world=world: [world.place(i) for i in range(count)],
+            "redraw at a place": lambda world=world, place=place: list(world.acquisitions(place, count)),
+            "name of the cell only": lambda world=world: [world.address(i) for i in range(count)],
+        }
+        for what, task in tasks.items():
+            task()
+            start, wall = time.process_time(), time.perf_counter()
+            task()
+            cpu, wall = (1e3 * (now - then) / count for now, then in (
+                (time.process_time(), start), (time.perf_counter(), wall)
+            ))  # fmt: skip
+            rows.append({"patch": name, "task": what, "CPU ms": cpu, "wall ms": wall})
+    return Result(
+        title="The synthetic world: time per patch on one core",
+        rows=rows,
+        notes=["CPU time counts all threads; wall time depends on what else runs on the machine."],
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare the synthetic world with real tiles.")
-    parser.add_argument("--tiles", type=Path, help="directory of aligned real tiles")
+    parser.add_argument("--tiles", type=Path, required=True, help="directory of aligned real tiles")
     parser.add_argument("--out", type=Path, default=Path("world-comparison"))
     parser.add_argument("--draws", type=int, default=24)
     arguments = parser.parse_args()
-    print(json.dumps(run(quick=True), indent=1))
-    if arguments.tiles is None:
-        return
     rows = compare(arguments.tiles, arguments.draws)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "statistics.md").write_text(markdown(rows))

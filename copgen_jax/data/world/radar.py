@@ -5,7 +5,7 @@ and moved towards Sentinel-1 RTC scenes), bare ground brightens with roughness a
 face the radar are bright points. What is left of relief after terrain correction follows the local incidence angle.
 
 Speckle is gamma distributed with ENL looks and mean 1; neighbours are correlated, as pixels of 10 m are from a
-resolution of 20 m: a Gaussian field, smoothed by a 3 x 3 kernel, becomes gamma values by Wilson & Hilferty's cube (1931)
+resolution of 20 m: a Gaussian field, smoothed by a 3 x 3 kernel, turns gamma by Wilson & Hilferty's cube (1931)
 
     g = (1 - 1/(9 ENL) + z / (3 sqrt(ENL)))^3,
 
