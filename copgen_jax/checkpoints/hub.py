@@ -66,8 +66,8 @@ def download(
             the hub lists (it is removed).
     """
     try:
-        import httpx
         import huggingface_hub as hub
+        from huggingface_hub import errors
     except ImportError as error:
         raise InputError("downloading needs the extra: pip install 'copgen_jax[hub]'") from error
     out = Path(out)
@@ -82,9 +82,9 @@ def download(
                 place.unlink(missing_ok=True)
                 hub.hf_hub_download(repository, file.name, revision=commit, local_dir=out, endpoint=endpoint)
                 _verify(place, file, repository)
-    except (hub.errors.HfHubHTTPError, hub.errors.HFValidationError, hub.errors.LocalEntryNotFoundError) as error:
+    except (errors.HfHubHTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError) as error:
         raise InputError(f"cannot fetch {repository} at revision {revision}: {_first_line(error)}") from error
-    except (httpx.HTTPError, ConnectionError) as error:
+    except (errors.HTTPError, ConnectionError) as error:
         raise InputError(f"lost the hub while fetching {repository}: {_first_line(error)}; run it again") from error
     _record(out, repository, commit, files)
     return Fetched(repository=repository, commit=commit, directory=out, files=tuple(file.name for file in files))

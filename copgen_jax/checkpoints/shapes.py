@@ -1,11 +1,13 @@
 """Names and shapes of a network's parameters, without making any: {path: shape}."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import jax
 import numpy as np
 
+from copgen_jax.modalities import ModalitySet
 from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.nn.backbone import Backbone
 
@@ -14,15 +16,15 @@ Path = tuple[str, ...]
 
 def backbone_shapes(backbone: Backbone) -> dict[Path, tuple[int, ...]]:
     """{path in the Flax tree: shape} of a backbone's parameters."""
-    latents = {m.name: jax.ShapeDtypeStruct((1, *m.latent_shape), np.float32) for m in backbone.modalities}
-    times = {m.name: jax.ShapeDtypeStruct((1,), np.float32) for m in backbone.modalities}
-    return _shapes(backbone, latents, times)
+    b = backbone
+    return dict(_backbone_shapes(b.modalities, b.width, b.depth, b.heads, b.mlp_ratio))
 
 
 def autoencoder_shapes(autoencoder: Autoencoder) -> dict[Path, tuple[int, ...]]:
     """{path in the Flax tree: shape} of an autoencoder's parameters."""
-    side = 2 ** (len(autoencoder.multipliers) - 1)
-    return _shapes(autoencoder, jax.ShapeDtypeStruct((1, side, side, autoencoder.channels), np.float32))
+    a = autoencoder
+    multipliers = tuple(a.multipliers)
+    return dict(_autoencoder_shapes(a.channels, a.base_width, multipliers, a.blocks, a.latent_channels, a.groups))
 
 
 def flatten(tree: Any) -> dict[Path, Any]:
@@ -42,8 +44,34 @@ def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
-def _shapes(network: Backbone | Autoencoder, *inputs: Any) -> dict[Path, tuple[int, ...]]:
+# Tracing a network takes half a second; a conversion asks several times for each.
+@lru_cache(maxsize=32)
+def _backbone_shapes(
+    modalities: ModalitySet, width: int, depth: int, heads: int, mlp_ratio: int
+) -> tuple[tuple[Path, tuple[int, ...]], ...]:
+    backbone = Backbone(modalities=modalities, width=width, depth=depth, heads=heads, mlp_ratio=mlp_ratio)
+    latents = {m.name: jax.ShapeDtypeStruct((1, *m.latent_shape), np.float32) for m in modalities}
+    times = {m.name: jax.ShapeDtypeStruct((1,), np.float32) for m in modalities}
+    return _shapes(backbone, latents, times)
+
+
+@lru_cache(maxsize=32)
+def _autoencoder_shapes(
+    channels: int, base_width: int, multipliers: tuple[int, ...], blocks: int, latent_channels: int, groups: int
+) -> tuple[tuple[Path, tuple[int, ...]], ...]:
+    autoencoder = Autoencoder(
+        channels=channels,
+        base_width=base_width,
+        multipliers=multipliers,
+        blocks=blocks,
+        latent_channels=latent_channels,
+        groups=groups,
+    )
+    side = 2 ** (len(multipliers) - 1)
+    return _shapes(autoencoder, jax.ShapeDtypeStruct((1, side, side, channels), np.float32))
+
+
+def _shapes(network: Backbone | Autoencoder, *inputs: Any) -> tuple[tuple[Path, tuple[int, ...]], ...]:
     key = jax.eval_shape(lambda: jax.random.key(0))
-    return {
-        path: tuple(leaf.shape) for path, leaf in flatten(jax.eval_shape(network.init, key, *inputs)["params"]).items()
-    }
+    params = jax.eval_shape(network.init, key, *inputs)["params"]
+    return tuple((path, tuple(leaf.shape)) for path, leaf in flatten(params).items())
