@@ -8,6 +8,7 @@ download is continued. Names that the hub lists are confined to the output direc
 import dataclasses
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ REPOSITORIES = ("mespinosami/copgen-base", "mespinosami/copgen-vaes")
 RECORD = "download.json"
 _WANTED = (".pth", ".pt", ".safetensors", ".md", ".json", ".yaml")
 """Weights and what describes them; nothing that could be executed."""
+_PARTIAL = ".partial"
 _PLAIN_PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=@ -]*")
 
 
@@ -67,11 +69,13 @@ def download(
     """
     try:
         import huggingface_hub as hub
-        from huggingface_hub import errors
+        from huggingface_hub import errors, utils
     except ImportError as error:
         raise InputError("downloading needs the extra: pip install 'copgen_jax[hub]'") from error
     out = Path(out)
-    hub.utils.disable_progress_bars()
+    endpoint = endpoint or os.environ.get("HF_ENDPOINT")
+    utils.disable_progress_bars()
+    utils.logging.set_verbosity_error()
     try:
         commit, files = _list(hub.HfApi(endpoint=endpoint), repository, revision)
         for file in files:
@@ -79,13 +83,13 @@ def download(
         for file in track(files, total=len(files), what="downloading"):
             place = out / file.name
             if not _is_complete(place, file):
-                place.unlink(missing_ok=True)
-                hub.hf_hub_download(repository, file.name, revision=commit, local_dir=out, endpoint=endpoint)
-                _verify(place, file, repository)
+                _fetch(hub.hf_hub_url(repository, file.name, revision=commit, endpoint=endpoint), place, file)
     except (errors.HfHubHTTPError, errors.HFValidationError, errors.LocalEntryNotFoundError) as error:
         raise InputError(f"cannot fetch {repository} at revision {revision}: {_first_line(error)}") from error
     except (errors.HTTPError, ConnectionError) as error:
         raise InputError(f"lost the hub while fetching {repository}: {_first_line(error)}; run it again") from error
+    except OSError as error:
+        raise InputError(f"cannot write to {out}: {_first_line(error)}; run it again to continue") from error
     _record(out, repository, commit, files)
     return Fetched(repository=repository, commit=commit, directory=out, files=tuple(file.name for file in files))
 
@@ -106,7 +110,8 @@ def _list(api: Any, repository: str, revision: str) -> tuple[str, list[_Listed]]
 def _confine(out: Path, name: str) -> None:
     """Refuse a name that would leave `out`, by itself or through a link that is there."""
     plain = all(_PLAIN_PART.fullmatch(part) for part in name.split("/"))
-    if not plain or not (out / name).resolve().is_relative_to(out.resolve()):
+    places = (out / name, out / (name + _PARTIAL))
+    if not plain or not all(place.resolve().is_relative_to(out.resolve()) for place in places):
         raise InputError(f"refused: the hub lists a file {name[:100]!r}, which is not a plain path below {out}")
 
 
@@ -121,10 +126,21 @@ def _is_complete(place: Path, file: _Listed) -> bool:
         return digest.hexdigest() == file.git_sha1
 
 
-def _verify(place: Path, file: _Listed, repository: str) -> None:
-    if not _is_complete(place, file):
-        place.unlink(missing_ok=True)
-        raise InputError(f"{file.name} of {repository} is not what the hub lists (size or checksum); it was removed")
+def _fetch(url: str, place: Path, file: _Listed) -> None:
+    """Fetch into `<place>.partial`, from where an earlier run stopped; give it its name when it is what is listed."""
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers
+
+    partial = place.with_name(place.name + _PARTIAL)
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    with partial.open("ab") as stream:
+        start = stream.tell()
+        if start < file.size:
+            http_get(url, stream, resume_size=start, headers=build_hf_headers())  # pyright: ignore[reportArgumentType]
+    if not _is_complete(partial, file):
+        partial.unlink()
+        raise InputError(f"{url} is not what the hub lists (size or checksum); what was fetched is removed")
+    partial.replace(place)
 
 
 def _record(out: Path, repository: str, commit: str, files: list[_Listed]) -> None:
