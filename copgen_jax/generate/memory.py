@@ -7,6 +7,7 @@ beside them.
 import dataclasses
 import os
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,19 +25,22 @@ _USABLE = 0.8
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MemoryEstimate:
-    """Bytes, on one device."""
+    """Bytes, on one device that has the parameters already."""
 
     parameters: int
     per_sample: int
     available: int
+    """Free beside the parameters."""
 
     def fitting(self) -> int:
         """Samples that fit on one device at a time."""
-        return int((_USABLE * self.available - self.parameters) // self.per_sample)
+        return int(_USABLE * self.available // self.per_sample)
 
     def __str__(self) -> str:
         gigabytes = (self.parameters / 1e9, self.per_sample / 1e9, self.available / 1e9)
-        return "parameters {:.2f} GB, {:.2f} GB per sample at a time, {:.1f} GB available".format(*gigabytes)
+        return "parameters {:.2f} GB, {:.2f} GB more per sample at a time, {:.1f} GB free beside them".format(
+            *gigabytes
+        )
 
 
 def estimate_memory(config: ModelConfig, networks: Iterable[str], *, dtype: str, parameters: int) -> MemoryEstimate:
@@ -97,5 +101,10 @@ def _autoencoder_bytes(config: ModelConfig, name: str, size: int) -> int:
 def _available(device: Any) -> int:
     statistics = device.memory_stats() or {}
     if "bytes_limit" in statistics:
-        return int(statistics["bytes_limit"])
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return int(statistics["bytes_limit"]) - int(statistics.get("bytes_in_use", 0))
+    try:
+        # What the kernel could free counts as available: file caches fill the memory of any busy machine.
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        return int(lines["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
