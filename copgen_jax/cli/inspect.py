@@ -11,6 +11,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="latent store, finished or not")
     parser.add_argument("--verify", action="store_true", help="read all of it and compare every checksum")
     parser.add_argument("--map", metavar="PNG", help="also write a world map of the patches")
+    parser.add_argument("--model", help="model directory: decode some patches, see --picture")
+    parser.add_argument(
+        "--picture", metavar="PNG", help="also write decoded patches of the first split (needs --model)"
+    )
 
 
 def run(arguments: argparse.Namespace, terminal) -> None:
@@ -26,6 +30,8 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.data.latents.verify import verify
     from copgen_jax.errors import InputError
 
+    if bool(arguments.picture) != bool(arguments.model):
+        raise InputError("--picture and --model belong together: a file to write and the model that decodes")
     store = open_store(arguments.store, incomplete=True)
     found = verify(store, track=terminal.track) if arguments.verify else []
     if found:
@@ -33,6 +39,8 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         terminal.result(data, "\n".join(map(str, found)))
         raise InputError(f"{store.path} is damaged in {len(found)} places, the first: {found[0]}")
     summaries = {split: summarise(store, split, track=terminal.track) for split in store.layouts}
+    if arguments.picture:
+        _write_picture(store, arguments.model, arguments.picture)
     if arguments.map:
         write_map(store, arguments.map)
     description = store.description
@@ -50,6 +58,21 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         "splits": {split: dataclasses.asdict(summary) for split, summary in summaries.items()},
     }
     terminal.result(data, _text(store, summaries, verified=arguments.verify))
+
+
+def _write_picture(store, model: str, path: str) -> None:
+    from copgen_jax.checkpoints import load_config, load_hashes, load_model
+    from copgen_jax.data.latents.pictures import decoded_patches
+    from copgen_jax.data.latents.store import require_latent_space
+    from copgen_jax.model import Model
+    from copgen_jax.rasters.pictures.canvas import save_png
+
+    latent_space = load_hashes(model).latent_space or "none"
+    require_latent_space(store, latent_space, model=model)
+    config, params = load_model(model, networks=tuple(load_config(model).autoencoders))
+    tags = {"synthetic": str(store.description.synthetic).lower(), "latent_space": latent_space}
+    sheet = decoded_patches(store, next(iter(store.layouts)), Model(config, params), latent_space=latent_space)
+    save_png(path, sheet, tags)
 
 
 def _text(store, summaries, *, verified: bool) -> str:

@@ -179,5 +179,9 @@ def test_command(tmp_path, capsys):
     store = open_store(tmp_path / "store")
     assert store.description.latent_space == load_hashes(tmp_path / "model").latent_space
     assert store.description.s2_offset == 1000
+    shown = ["inspect", str(tmp_path / "store"), "--model", str(tmp_path / "model"), "--picture"]
+    assert main([*shown, str(tmp_path / "patches.png")]) == 0
+    assert (tmp_path / "patches.png").read_bytes().startswith(b"\x89PNG")
+    capsys.readouterr()
     assert main([*command, "--out", str(tmp_path / "store")]) == 2
     assert "exists already" in capsys.readouterr().err

@@ -166,3 +166,7 @@ class TestCommand:
         write_shard(store, "train", 0, contents(store, "train", 0))
         assert main(["inspect", str(store.path)]) == 0
         assert "1 of them missing" in capsys.readouterr().out
+
+    def test_pictures_need_a_model(self, sound, capsys):
+        assert main(["inspect", str(sound.path), "--picture", "x.png"]) == 2
+        assert "belong together" in capsys.readouterr().err
