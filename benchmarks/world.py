@@ -18,8 +18,7 @@ import rasterio
 from PIL import Image
 
 from benchmarks import Result
-from copgen_jax.data.world import OFFSET, Patch, World
-from copgen_jax.data.world.noise import Window
+from copgen_jax.data.world import OFFSET, Patch, Window, World
 from copgen_jax.modalities import COPGEN, DEMO, LULC_CLASSES
 from copgen_jax.rasters.ground import Ground
 

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import os
+import pickle
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
+from copgen_jax import units
 from copgen_jax.data.majortom.grid import cell_named
 from copgen_jax.data.world import OFFSET, World
 from copgen_jax.data.world.causes import Causes
@@ -61,6 +63,21 @@ def test_patches_are_the_same_in_any_order_process_and_number_of_threads():
         )
         zero, one, two = run.stdout.split()
         assert [two, zero, one] == here
+
+
+def test_a_world_travels_to_other_processes():
+    again = pickle.loads(pickle.dumps(WORLD))
+    assert again == WORLD
+    assert digest(again.patch(0)) == digest(WORLD.patch(0))
+
+
+def test_units_take_every_value():
+    patch = WORLD.patch(0)
+    for modality in DEMO:
+        values = units.to_network(modality, patch[modality.name])
+        assert values.dtype == np.float32
+        assert values.shape == (modality.image_shape if modality.is_image else (3,))
+        assert np.isfinite(values).all()
 
 
 def test_another_seed_or_index_is_another_place():

@@ -1,8 +1,9 @@
 """Climate as a known, smooth function of place, height and date: what any observer who knows the location knows.
 
 Annual mean temperature falls with latitude (27 C at the equator, 12 C at 50 degrees) and by 6.5 C per kilometre; its
-seasonal swing grows with latitude; rain has a wet equator, dry belts near 25 degrees, wet middle latitudes, and varies
-with longitude. The numbers are round on purpose: a caricature of zonal climatology, not a climate model.
+seasonal swing grows with latitude; rain has a wet equator (but for East Africa), dry belts near 25 degrees, wet middle
+latitudes, and varies with longitude. The numbers are round on purpose: a caricature of zonal climatology, not a climate
+model.
 """
 
 import dataclasses
@@ -31,9 +32,10 @@ class Climate:
 def climate_at(latitude: float, longitude: float) -> Climate:
     """Climate of a place given in degrees."""
     distance = abs(latitude)
+    east_africa = np.exp(-(((longitude - 42.0) / 14.0) ** 2))
     rain = (
         0.50
-        + 0.42 * np.exp(-((latitude / 11.0) ** 2))
+        + 0.42 * np.exp(-((latitude / 11.0) ** 2)) * (1 - 1.3 * east_africa)
         - 0.34 * np.exp(-(((distance - 25.0) / 9.0) ** 2))
         + 0.14 * np.exp(-(((distance - 52.0) / 13.0) ** 2))
         + 0.20 * np.sin(np.radians(3 * longitude + 40.0)) * np.sin(np.radians(2 * latitude + 25.0))

@@ -49,7 +49,7 @@ def draw_sky(stream: Stream, cloudiness: float) -> Sky:
     rng = stream.scalars()
     cloudy, cover, veiled, veil, size, height = rng.random(6)
     return Sky(
-        cover=float(0.75 * cover**2.2) if cloudy < cloudiness else 0.0,
+        cover=float(0.7 * cover**2.2) if cloudy < cloudiness else 0.0,
         veil=float(0.6 * veil**1.5) if veiled < 0.4 * cloudiness else 0.0,
         size=float(350.0 * np.exp(2.3 * size)),
         height=float(500.0 + 2500.0 * height),

@@ -100,7 +100,7 @@ def _sun(location, timestamp) -> tuple[float, float]:
 
 
 def _sky(stream, location) -> clouds.Sky:
-    return clouds.draw_sky(stream, 0.3 + 0.35 * climate_at(*location).rain)
+    return clouds.draw_sky(stream, 0.2 + 0.3 * climate_at(*location).rain)
 
 
 def _mask(stream, sky, location, timestamp) -> np.ndarray:

@@ -166,18 +166,10 @@ def compose(
     green = growth(climate, phase, height)
     leaves = 1 - vegetation.deciduous * (1 - smoothstep(np.asarray(green), 0.1, 0.5))
 
-    # trees stand in clumps: a share t becomes whole crowns on about t of the pixels
-    trees = trees * (0.35 + 0.65 * smoothstep(vegetation.clumps + 2.6 * (trees - 0.5), -0.25, 0.25) / (trees + 0.1))
-    hedge = (fields.farms.border < 8) & (fields.farms.property(7) < fields.hedges) & (vegetation.clumps > -0.5)
-    trees = np.where(hedge & (crops > 0.5), 0.75, np.minimum(trees, 0.97))
+    trees = _trees(trees, crops, vegetation, fields)
     road = (fields.farms.block_border < 6) & (crops > 0.5)
     farm_green, farm_dry, farm_bare = _farm(fields.farms, vegetation, phase, climate, green)
-    meadow = np.clip(
-        low * (0.85 + 0.45 * vegetation.vigour + 0.12 * vegetation.grain) * (0.45 + 0.55 * climate.rain), 0, low + bare
-    )
-    # wet grassland is pasture, mown or grazed field by field
-    pasture = float(np.clip(climate.rain / 0.6, 0, 1)) * 1.3 * (fields.farms.property(10) - np.float32(0.5))
-    lush = np.clip(green * (1.1 + 0.5 * vegetation.vigour + pasture), 0, 1)
+    meadow, lush = _meadow(low, bare, climate, green, vegetation, fields.farms)
 
     rest = np.clip(1 - trees, 0, 1) / np.maximum(low + built + bare + water + crops + ice, 0.01)
     farm = np.where(road, 0, crops * rest)
@@ -186,12 +178,10 @@ def compose(
     naked = (low + bare - meadow) * rest + farm * farm_bare + road * (1 - trees)
     streets = _streets(fields.streets, built * rest)
     shade = 0.30 * trees * np.clip(0.6 + 0.55 * vegetation.grain, 0, 1.6)
-    crowns = trees - shade
-    needles = crowns * vegetation.conifers
-    broad = crowns - needles
-    wet_soil = 0.45 * wetness.soil
+    needles = (trees - shade) * vegetation.conifers
+    broad = trees - shade - needles
     tilled = (crops > 0.5) * np.float32(0.8) * (fields.farms.property(8) - np.float32(0.5))
-    bright = np.clip(soil.bright + tilled + road * 0.35 + 0.30 * bare, 0, 1) * (1 - wet_soil)
+    bright = np.clip(soil.bright + tilled + road * 0.35 + 0.30 * bare, 0, 1) * (1 - 0.45 * wetness.soil)
     red = soil.red * (1 - bright * 0.5)
     shares = {
         "grass": grass,
@@ -201,9 +191,7 @@ def compose(
         "bright soil": naked * (1 - red) * bright,
         "red soil": naked * red,
         "dark soil": naked * (1 - red) * (1 - bright) + broad * (1 - leaves) * 0.5,
-        "asphalt": streets["asphalt"],
-        "bright roof": streets["bright roof"],
-        "red roof": streets["red roof"],
+        **streets,
         "clear water": water * rest * (1 - wetness.turbidity),
         "muddy water": water * rest * wetness.turbidity,
         "snow": ice * rest,
@@ -230,6 +218,25 @@ def _ragged(stream: Stream, classes: np.ndarray) -> np.ndarray:
     )
     index = np.arange(side)
     return classes[np.clip(index[:, None] + down, 0, side - 1), np.clip(index[None, :] + right, 0, side - 1)]
+
+
+def _trees(share: np.ndarray, crops: np.ndarray, vegetation: Vegetation, fields: Fields) -> np.ndarray:
+    """Trees stand in clumps, a share t as whole crowns on about t of the pixels, and in hedges between parcels."""
+    grown = smoothstep(vegetation.clumps + 2.6 * (share - 0.5), -0.25, 0.25)
+    trees = np.minimum(share * (0.35 + 0.65 * grown / (share + 0.1)), 0.97)
+    hedge = (fields.farms.border < 8) & (fields.farms.property(7) < fields.hedges) & (vegetation.clumps > -0.5)
+    return np.where(hedge & (crops > 0.5), np.float32(0.75), trees)
+
+
+def _meadow(
+    low: np.ndarray, bare: np.ndarray, climate: Climate, green: float, vegetation: Vegetation, parcels: Parcels
+) -> tuple[np.ndarray, np.ndarray]:
+    """(share of low vegetation, how green it is): dense in wet climates, there mown or grazed parcel by parcel."""
+    humid = float(np.clip((climate.rain - 0.3) / 0.4, 0, 1))
+    density = (0.85 + 0.45 * vegetation.vigour + 0.12 * vegetation.grain) * (0.45 + 0.55 * climate.rain)
+    pasture = 1.8 * humid * (parcels.property(10) - np.float32(0.5))
+    lush = np.clip(green * (1.1 + 0.5 * vegetation.vigour + pasture), 0, 1)
+    return np.clip(low * density * (1 + 0.6 * humid), 0, low + bare), lush
 
 
 def _farm(

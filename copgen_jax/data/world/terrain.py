@@ -42,7 +42,7 @@ def draw_relief(stream: Stream) -> Relief:
     """Plains and hills are common, mountains and coasts rarer."""
     rng = stream.scalars()
     kind, height, level, river, lakes, share = rng.random(6)
-    hills = float(9.0 * np.exp(4.6 * height))
+    hills = float(9.0 * np.exp(4.25 * height))
     coast = kind < 0.10
     return Relief(
         water_level=0.0 if coast else float(4.0 + 380.0 * level**2 + hills * (0.3 + 2.2 * level)),

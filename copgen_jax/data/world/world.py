@@ -65,6 +65,9 @@ class World:
         if len(extents) != 1 or not all(float(e / 60).is_integer() for e in extents):
             raise InputError(f"images of a world cover one square, a multiple of 60 m, not {sorted(extents)} m")
 
+    def __reduce__(self):
+        return World, (self.seed, self.modalities)
+
     @cached_property
     def causes(self) -> Causes:
         """The graph that patches are drawn from."""
