@@ -1,0 +1,166 @@
+"""What a training run is asked to do, as data. The defaults are the published run.
+
+A `BackboneTraining` names sizes, objective, optimiser and habits of a run; the modalities themselves come from the
+latent store, which knows their grids and scale factors.
+"""
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+
+from copgen_jax.config import PRESETS, BackboneConfig, Prediction, ScheduleConfig, preset
+from copgen_jax.diffusion.objective import Objective
+from copgen_jax.diffusion.schedule import NoiseSchedule
+from copgen_jax.errors import InputError, suggestion
+from copgen_jax.nn.attention import Implementation
+from copgen_jax.nn.backbone import Remat
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW with decay on every parameter, a linear warm-up from zero, and an average of the parameters."""
+
+    learning_rate: float = 2e-4
+    beta1: float = 0.99
+    beta2: float = 0.99
+    epsilon: float = 1e-8
+    weight_decay: float = 0.03
+    warmup_steps: int = 5000
+    """The k-th update (from 0) has the learning rate times min(k / warmup_steps, 1); 0 for none."""
+    ema_rate: float = 0.9999
+    clip_norm: float | None = None
+    """Largest norm of the gradient of all parameters together; None leaves gradients as they are."""
+
+    def __post_init__(self):
+        for name in ("beta1", "beta2", "ema_rate"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"optimiser.{name} is {getattr(self, name)}; expected 0 or more and less than 1")
+        for name in ("learning_rate", "epsilon", "weight_decay", "warmup_steps"):
+            if getattr(self, name) < 0:
+                raise InputError(f"optimiser.{name} is {getattr(self, name)}; expected zero or more")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise InputError(f"optimiser.clip_norm is {self.clip_norm}; expected a positive number, or None")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ObjectiveConfig:
+    """Departures from the published objective: see `copgen_jax.diffusion.objective.Objective`."""
+
+    conditional_share: float = 0.0
+    modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    min_snr: float | None = None
+    continuous_time: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Habits:
+    """How a run goes about it; all of this may change when a run is continued."""
+
+    steps: int = 500_000
+    """Updates in all."""
+    log_every: int = 50
+    save_every: int = 2500
+    keep_last: int = 3
+    """Newest checkpoints to keep."""
+    keep_every: int = 50_000
+    """Checkpoints at multiples of this step are kept for good."""
+    stop_after_bad: int = 20
+    """Updates in a row with a gradient that is not finite, after which the run stops. Each is skipped and counted."""
+    fsdp: int | None = None
+    """Devices that share one copy of the parameters; None chooses (`copgen_jax.parallel.choose_fsdp`)."""
+    peak_tflops: float | None = None
+    """Of one device, for the MFU; None takes the maker's figure where the device is known."""
+
+    def __post_init__(self):
+        for name in ("steps", "log_every", "save_every", "keep_last", "keep_every", "stop_after_bad"):
+            if getattr(self, name) < 1:
+                raise InputError(f"habits.{name} is {getattr(self, name)}; expected one or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneTraining:
+    """A backbone run. `batch_size` is the number of samples per update, over all devices and micro-batches."""
+
+    backbone: BackboneConfig = BackboneConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    prediction: Prediction = "eps"
+    modalities: tuple[str, ...] = ()
+    """Modalities or products to train, of those in the store; empty for all."""
+    complete_only: bool = True
+    """Only patches that have every modality, as published; else what a patch lacks is masked."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    batch_size: int = 1024
+    accumulation: int = 1
+    """Micro-batches that a batch is computed in, one after the other. Changes memory, not the update."""
+    seed: int = 0
+    dtype: str = "bfloat16"
+    """Compute type; parameters and optimiser are float32."""
+    attention: Implementation = "plain"
+    remat: Remat = "full"
+    """What a block keeps for its gradient: none (everything), dots (its matrix products) or full (its input)."""
+    habits: Habits = Habits()
+
+    def __post_init__(self):
+        if self.batch_size < 1 or self.accumulation < 1 or self.batch_size % self.accumulation:
+            raise InputError(
+                f"a batch of {self.batch_size} does not divide into {self.accumulation} micro-batches: make batch_size "
+                f"a multiple of accumulation"
+            )
+        for name, kind in (("prediction", Prediction), ("attention", Implementation), ("remat", Remat)):
+            if getattr(self, name) not in typing.get_args(kind):
+                expected = ", ".join(typing.get_args(kind))
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {expected}")
+        if self.dtype not in ("float32", "bfloat16"):
+            raise InputError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
+        if not 0 <= self.seed < 2**32:
+            raise InputError(f"seed is {self.seed}; expected a whole number from 0 to {2**32 - 1}")
+        self.make_objective()
+
+    def make_objective(self) -> Objective:
+        """The objective with its noise schedule.
+
+        Raises:
+            InputError: an option out of its range.
+        """
+        o = self.objective
+        return Objective(
+            schedule=NoiseSchedule(self.schedule),
+            prediction=self.prediction,
+            conditional_share=o.conditional_share,
+            modality_weights=o.modality_weights,
+            min_snr=o.min_snr,
+            continuous_time=o.continuous_time,
+        )
+
+
+ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
+"""Micro-batches of the published sizes: 1024 samples per update in each."""
+
+
+def training_preset(name: str) -> BackboneTraining:
+    """The backbone run of a preset: base, large and huge as published, demo and tiny for small machines.
+
+    Raises:
+        InputError: no such preset.
+    """
+    sizes = preset(name).backbone
+    if sizes is None:
+        raise InputError(f"{name} has no backbone: {suggestion(name, PRESETS)}")
+    if name in ACCUMULATIONS:
+        return BackboneTraining(backbone=sizes, accumulation=ACCUMULATIONS[name])
+    steps, batch_size, warmup = {"demo": (20_000, 32, 500), "tiny": (60, 8, 10)}[name]
+    return BackboneTraining(
+        backbone=sizes,
+        batch_size=batch_size,
+        dtype="float32",
+        remat="none",
+        complete_only=False,
+        optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=warmup, ema_rate=0.999 if name == "demo" else 0.9),
+        habits=Habits(
+            steps=steps,
+            log_every=50 if name == "demo" else 10,
+            save_every=1000 if name == "demo" else 30,
+            keep_every=5000 if name == "demo" else 1000,
+        ),
+    )

@@ -1,0 +1,128 @@
+"""The optimiser, and one update of a training state with it.
+
+    AdamW (Loshchilov and Hutter 2019), bias-corrected, decay on every parameter:
+    theta <- theta - lr_k (m / (sqrt(v) + epsilon) + decay theta),    lr_k = lr min(k / warm-up, 1),  k = 0, 1, ...
+    average <- r average + (1 - r) theta
+
+The first update has the learning rate 0: moments fill, parameters stay. An update whose gradient is not finite leaves
+parameters, moments and average as they were, and is counted.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from copgen_jax.training.config import OptimiserConfig
+from copgen_jax.types import Params
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainState:
+    """Everything that an update changes, and so everything that a checkpoint must hold.
+
+    The batch and the random keys of an update are functions of the run's seed and of `step`.
+    """
+
+    step: Any
+    """Updates done, skipped ones included; int32."""
+    params: Params
+    ema_params: Params
+    moments: Any
+    """Of the optimiser (optax)."""
+    skipped: Any
+    """Updates left out because their gradient was not finite; int32."""
+    skipped_in_a_row: Any
+    """Of these, the ones since the last that was done; int32."""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Update:
+    """What there is to say about one update; scalars."""
+
+    learning_rate: Any
+    gradient_norm: Any
+    """Of all parameters together, before clipping."""
+    skipped: Any
+    """1 where the update was left out, else 0."""
+    skipped_in_a_row: Any
+
+
+def make_optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
+    """AdamW with warm-up, behind clipping where it is asked for."""
+    adamw = optax.adamw(
+        learning_rate(config),
+        b1=config.beta1,
+        b2=config.beta2,
+        eps=config.epsilon,
+        weight_decay=config.weight_decay,
+    )
+    if config.clip_norm is None:
+        return adamw
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+
+
+def learning_rate(config: OptimiserConfig) -> optax.Schedule:
+    """lr_k of update k = 0, 1, ..."""
+
+    def of_update(count: Any) -> jax.Array:
+        share = jnp.minimum(jnp.asarray(count, jnp.float32) / max(config.warmup_steps, 1), 1.0)
+        return config.learning_rate * (share if config.warmup_steps else jnp.ones_like(share))
+
+    return of_update
+
+
+def start_state(params: Params, optimiser: optax.GradientTransformation) -> TrainState:
+    """The state before the first update; the average starts as a copy."""
+    zero = jnp.zeros((), jnp.int32)
+    return TrainState(
+        step=zero,
+        params=params,
+        ema_params=jax.tree.map(jnp.copy, params),
+        moments=optimiser.init(params),
+        skipped=jnp.copy(zero),
+        skipped_in_a_row=jnp.copy(zero),
+    )
+
+
+def update_state(
+    state: TrainState, loss: jax.Array, gradients: Params, config: OptimiserConfig
+) -> tuple[TrainState, Update]:
+    """One update of parameters, moments and average, or none where loss or gradient is not finite.
+
+    Args:
+        state: before the update; its `moments` are of `make_optimiser(config)`.
+        loss: scalar.
+        gradients: like the parameters.
+        config: of the optimiser.
+    """
+    norm = optax.tree.norm(gradients)
+    good = jnp.isfinite(loss) & jnp.isfinite(norm)
+    done = state.step - state.skipped
+    # Optax raises float constants to the power of an integer count, which strict promotion forbids.
+    with jax.numpy_dtype_promotion("standard"):
+        changes, moments = make_optimiser(config).update(gradients, state.moments, state.params)
+    params = optax.apply_updates(state.params, changes)
+    rate = config.ema_rate
+    average = jax.tree.map(lambda old, new: rate * old + (1 - rate) * new, state.ema_params, params)
+
+    def chosen(new: Any, old: Any) -> Any:
+        return jax.tree.map(lambda a, b: jnp.where(good, a, b), new, old)
+
+    bad = 1 - good.astype(jnp.int32)
+    in_a_row = (state.skipped_in_a_row + 1) * bad
+    following = TrainState(
+        step=state.step + 1,
+        params=chosen(params, state.params),
+        ema_params=chosen(average, state.ema_params),
+        moments=chosen(moments, state.moments),
+        skipped=state.skipped + bad,
+        skipped_in_a_row=in_a_row,
+    )
+    return following, Update(
+        learning_rate=learning_rate(config)(done), gradient_norm=norm, skipped=bad, skipped_in_a_row=in_a_row
+    )
