@@ -31,6 +31,8 @@ class Climate:
 
 def climate_at(latitude: float, longitude: float) -> Climate:
     """Climate of a place given in degrees."""
+    # Python numbers do not widen float32 arrays, NumPy's scalars do
+    latitude, longitude = float(latitude), float(longitude)
     distance = abs(latitude)
     east_africa = np.exp(-(((longitude - 42.0) / 14.0) ** 2))
     rain = (

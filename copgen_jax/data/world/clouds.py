@@ -47,7 +47,7 @@ class Light:
 def draw_sky(stream: Stream, cloudiness: float) -> Sky:
     """Half of the overpasses are clear where `cloudiness` is 0.5; scenes are chosen for little cloud."""
     rng = stream.scalars()
-    cloudy, cover, veiled, veil, size, height = rng.random(6)
+    cloudy, cover, veiled, veil, size, height = rng.random(6).tolist()
     return Sky(
         cover=float(0.7 * cover**2.2) if cloudy < cloudiness else 0.0,
         veil=float(0.6 * veil**1.5) if veiled < 0.4 * cloudiness else 0.0,
@@ -79,7 +79,7 @@ def draw_mask(stream: Stream, sky: Sky, zenith: float, azimuth: float) -> np.nda
 def draw_light(stream: Stream, mask: np.ndarray) -> Light:
     """Opacity, brightness and shade for a mask; soft where classes meet."""
     rng = stream.scalars()
-    depth, thickness, cirrus, white = rng.random(4)
+    depth, thickness, cirrus, white = rng.random(4).tolist()
     shape = mask.shape
     if not mask.any():
         zeros = np.zeros(shape, np.float32)

@@ -51,9 +51,9 @@ def draw_landcover(
         [
             0.9 * np.minimum(wet, 1.5) - 0.1 + 2.6 * np.minimum(slope, 0.5) - 4.0 * smoothstep(-warm, 1.0, 5.0)
             - 0.9 * moisture.people + 0.95 * texture["trees"],
-            2.2 - 1.1 * np.maximum(above, 0) + 0.8 * wet + 0.8 * texture["flooded"] - 8.0 * (slope > 0.06) - 0.9,
+            1.3 - 1.1 * np.maximum(above, 0) + 0.8 * wet + 0.8 * texture["flooded"] - np.float32(8) * (slope > 0.06),
             0.75 + 1.5 * moisture.people - 9.0 * np.maximum(slope - 0.05, 0) + 0.35 * np.minimum(wet, 1.0)
-            - 3.0 * smoothstep(-warm, -5.5, -1.0) + 0.6 * texture["crops"] - 1.6 * (wet < -1.6),
+            - 3.0 * smoothstep(-warm, -5.5, -1.0) + 0.6 * texture["crops"] - np.float32(1.6) * (wet < -1.6),
             _settlements(stream, moisture.people) - 7.0 * np.maximum(slope - 0.08, 0)
             - 3.0 * smoothstep(-warm, -3.0, 2.0),
             -1.0 * wet - 1.25 + 2.4 * np.maximum(slope - 0.45, 0) + 1.6 * smoothstep(-warm, -1.0, 5.0)

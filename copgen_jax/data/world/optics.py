@@ -1,8 +1,8 @@
 """Sentinel-2 from the scene: one linear mixture on every grid, then the atmosphere, then digital numbers.
 
-Shares of pure surfaces are weighted by what clouds let through and by the light that falls on a slope, blurred by the
-instrument, and averaged to 20 m and 60 m: mixing is linear, so averaging shares is averaging reflectance, and the bands
-agree. A surface gets diffuse light d everywhere and direct light (1 - d) cos(incidence)/cos(zenith).
+Spectra are mixed by the shares of pure surfaces at 10 m, under a band's diffuse light d everywhere and its direct light
+(1 - d) cos(incidence)/cos(zenith) on slopes, less what clouds take and plus what they add. The result is blurred by the
+instrument at 10 m and averaged to 20 m and 60 m, so all bands see one scene.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from copgen_jax.data.world import atmosphere
 from copgen_jax.data.world.atmosphere import Air
 from copgen_jax.data.world.clouds import Light
 from copgen_jax.data.world.noise import Stream, block_mean, enlarge, soften
-from copgen_jax.data.world.spectra import MATERIALS, WAVELENGTHS, spectra_of
+from copgen_jax.data.world.spectra import spectra_of
 from copgen_jax.data.world.surface import Surface
 from copgen_jax.data.world.terrain import gradient
 from copgen_jax.modalities import Modality
@@ -35,10 +35,16 @@ _NOISE = 0.0012
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
-    """Weighted shares per grid resolution (material + cloud, h, w): under all light, and under direct light only."""
+    """What covers the ground and the light on it, per 10 m pixel (H, W)."""
 
-    whole: dict[int, np.ndarray]
-    direct: dict[int, np.ndarray]
+    shares: np.ndarray
+    """Shares of pure surfaces (material, H, W)."""
+    sky: np.ndarray
+    """Gain of the light that comes from the whole sky: 1, or less under a cloud."""
+    sun: np.ndarray
+    """Gain of direct sunlight relative to flat ground: slope, cloud and shadow."""
+    cloud: np.ndarray
+    """Light that clouds add, as reflectance in the visible."""
     cirrus: np.ndarray
     """Share (h, w) of thin high cloud at 60 m, for B10."""
     opacity: np.ndarray
@@ -62,19 +68,14 @@ def illumination(height: np.ndarray, zenith: float, azimuth: float, pixels: int)
 
 
 def compose_scene(surface: Surface, light: Light, height: np.ndarray, zenith: float, azimuth: float) -> Scene:
-    """The scene on the grids of 10, 20 and 60 m. `height` is the surface model at 30 m."""
-    pixels = light.opacity.shape[0]
-    slopes = illumination(height, zenith, azimuth, pixels)
-    fine = np.empty((2, len(MATERIALS) + 1, pixels, pixels), np.float32)
-    np.multiply(surface.shares, 1 - light.opacity, out=fine[0, :-1])
-    np.multiply(fine[0, :-1], slopes * light.direct, out=fine[1, :-1])
-    fine[:, -1] = light.opacity * light.brightness
-    grids = {10: fine, 20: block_mean(fine, 2)}
-    grids[60] = block_mean(grids[20], 3)
+    """The scene under the day's light. `height` is the surface model at 30 m."""
+    through = 1 - light.opacity
     opacity = block_mean(light.opacity, 6)
     return Scene(
-        whole={resolution: grid[0] for resolution, grid in grids.items()},
-        direct={resolution: grid[1] for resolution, grid in grids.items()},
+        shares=surface.shares,
+        sky=through,
+        sun=through * light.direct * illumination(height, zenith, azimuth, len(through)),
+        cloud=light.opacity * light.brightness,
         opacity=opacity,
         cirrus=opacity * np.float32(light.cirrus**2),
         height=float(np.mean(height)),
@@ -83,14 +84,14 @@ def compose_scene(surface: Surface, light: Light, height: np.ndarray, zenith: fl
 
 def surface_reflectance(scene: Scene, air: Air, zenith: float, bands: tuple[str, ...], resolution: int) -> np.ndarray:
     """(band, h, w) reflectance at the ground, clouds included, as a perfect atmospheric correction would show it."""
-    diffuse = np.asarray([atmosphere.optics(b, air, zenith, scene.height).diffuse for b in bands], np.float32)[:, None]
-    spectra = np.stack([_spectrum(band) for band in bands])
     # line by line, so that BLAS starts no threads (see noise.product)
-    whole, direct = (np.moveaxis(grid[resolution], 1, 0) for grid in (scene.whole, scene.direct))
-    lines = np.matmul(spectra * diffuse, whole)
-    lines += np.matmul(spectra * (1 - diffuse), direct)
-    rho = np.ascontiguousarray(np.moveaxis(lines, 0, 1))
-    return soften(rho, _BLUR) if resolution == 10 else rho
+    lines = np.matmul(spectra_of(bands).T, np.moveaxis(scene.shares, 1, 0))
+    fine = np.ascontiguousarray(np.moveaxis(lines, 0, 1))
+    for rho, band in zip(fine, bands, strict=True):
+        diffuse = atmosphere.optics(band, air, zenith, scene.height).diffuse
+        rho *= np.float32(diffuse) * scene.sky + np.float32(1 - diffuse) * scene.sun
+        rho += np.float32(_cloud_spectrum(band)) * scene.cloud
+    return soften(fine, _BLUR) if resolution == 10 else block_mean(fine, resolution // 10)
 
 
 def observe(stream: Stream, scene: Scene, air: Air, zenith: float, modalities: tuple[Modality, ...]) -> Reflectance:
@@ -152,7 +153,6 @@ def _cirrus(stream: Stream, scene: Scene, air: Air) -> np.ndarray:
     return np.float32(floor) + np.float32(0.0003) * noise + np.float32(0.14) * scene.cirrus + 0.004 * scene.opacity
 
 
-def _spectrum(band: str) -> np.ndarray:
-    """(material + cloud) reflectance; cloud droplets absorb a little in the short-wave infrared."""
-    cloud = 1.0 if WAVELENGTHS[band] < 1.0 else {"B11": 0.72, "B12": 0.55}[band]
-    return np.append(spectra_of((band,))[:, 0], np.float32(cloud)).astype(np.float32)
+def _cloud_spectrum(band: str) -> float:
+    """Reflectance relative to the visible: droplets absorb a little in the short-wave infrared."""
+    return {"B11": 0.72, "B12": 0.55}.get(band, 1.0)

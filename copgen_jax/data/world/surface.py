@@ -141,7 +141,7 @@ def draw_wetness(stream: Stream, climate: Climate, date: np.datetime64, height: 
     cold = temperature_on(climate, season(climate.latitude, date), height)
     chance = 1 / (1 + np.exp((cold + 1.5) / 1.2))
     snow = float(rng.uniform(0.55, 1.0)) if rng.random() < chance else 0.0
-    mean = np.clip(rng.normal(0.12 + 0.45 * climate.rain, 0.15), 0, 1)
+    mean = float(np.clip(rng.normal(0.12 + 0.45 * climate.rain, 0.15), 0, 1))
     soil = np.clip(mean + 0.1 * stream.field("rain", (2500, 500)), 0, 1)
     muddy = rng.normal(0.3, 0.3) + 0.18 * stream.field("silt", (1800, 500, 160))
     return Wetness(soil.astype(np.float32), snow, float(rng.gamma(2.2, 1.9)), np.clip(muddy, 0, 1).astype(np.float32))
@@ -164,7 +164,7 @@ def compose(
     low, trees, built, bare, water = _LOOKUP[:, classes]
     crops, ice = ((1 - low - trees - built - bare - water) * (classes == code) for code in (5, 9))
     green = growth(climate, phase, height)
-    leaves = 1 - vegetation.deciduous * (1 - smoothstep(np.asarray(green), 0.1, 0.5))
+    leaves = 1 - vegetation.deciduous * (1 - float(np.clip((green - 0.1) / 0.4, 0, 1)))
 
     trees = _trees(trees, crops, vegetation, fields)
     road = (fields.farms.block_border < 6) & (crops > 0.5)
@@ -181,7 +181,7 @@ def compose(
     needles = (trees - shade) * vegetation.conifers
     broad = trees - shade - needles
     tilled = (crops > 0.5) * np.float32(0.8) * (fields.farms.property(8) - np.float32(0.5))
-    bright = np.clip(soil.bright + tilled + road * 0.35 + 0.30 * bare, 0, 1) * (1 - 0.45 * wetness.soil)
+    bright = np.clip(soil.bright + tilled + road * np.float32(0.35) + 0.30 * bare, 0, 1) * (1 - 0.45 * wetness.soil)
     red = soil.red * (1 - bright * 0.5)
     shares = {
         "grass": grass,
@@ -267,7 +267,7 @@ def _streets(streets: Parcels, built: np.ndarray) -> dict[str, np.ndarray]:
     house = smoothstep(streets.border, 1.0, 7.0) * (0.4 + 0.6 * size)
     house = np.where(streets.block_border < 7, 0, house)
     bright = house * np.where(colour < 0.16, 0.25 + 4.0 * colour, 0.03)
-    red = house * np.where(colour > 0.55, 0.55, 0.10)
+    red = house * np.where(colour > 0.55, np.float32(0.55), np.float32(0.10))
     return {
         "bright roof": built * bright,
         "red roof": built * red,

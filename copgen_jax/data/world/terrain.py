@@ -41,7 +41,7 @@ class Relief:
 def draw_relief(stream: Stream) -> Relief:
     """Plains and hills are common, mountains and coasts rarer."""
     rng = stream.scalars()
-    kind, height, level, river, lakes, share = rng.random(6)
+    kind, height, level, river, lakes, share = rng.random(6).tolist()
     hills = float(9.0 * np.exp(4.25 * height))
     coast = kind < 0.10
     return Relief(
