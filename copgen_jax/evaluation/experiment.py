@@ -1,0 +1,66 @@
+"""What is asked of every model in one protocol, as data."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from copgen_jax.evaluation.metrics.footprint import select_seeds
+from copgen_jax.evaluation.scenes import Scene
+from copgen_jax.modalities import ModalitySet
+from copgen_jax.rasters.given.reading import GivenPlace
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One set of conditions. Everything else is sampled jointly, as published."""
+
+    name: str
+    """Unique in its protocol; becomes part of file names."""
+    given: tuple[str, ...]
+    """Products or modalities."""
+    want: tuple[str, ...]
+    """Products or modalities that are compared."""
+    pool: tuple[int, ...]
+    """Seeds to choose from."""
+    count: int
+    """How many seeds are chosen per cell, by the published SHA-256 rule."""
+    constant: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    """Class maps that are given as one code everywhere."""
+    values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Another place or date than the scene's: {"timestamp": "2020-11-12"}, {"location": (25.75, 25.69)}."""
+    label: str = ""
+    """For people."""
+
+    def seeds(self, cell: str) -> tuple[int, ...]:
+        """The seeds that count for a cell."""
+        return select_seeds(cell, self.pool, self.count)
+
+    def wanted(self, modalities: ModalitySet) -> tuple[str, ...]:
+        """Names of the wanted modalities that a model has."""
+        return _present(self.want, modalities)
+
+    def conditions(self, scene: Scene, modalities: ModalitySet) -> GivenPlace:
+        """What is given at a scene; what the scene or the model lacks is left out (see `lacking`)."""
+        values = dict(scene.place.values)
+        for name, code in self.constant.items():
+            side = modalities[name].image_shape[0]
+            values[name] = np.full((side, side, 1), code, np.int32)
+        if "timestamp" in self.values:
+            values["timestamp"] = np.asarray(self.values["timestamp"], "datetime64[D]")
+        if "location" in self.values:
+            values["location"] = np.asarray(self.values["location"], np.float64)
+        kept = {name: np.asarray(values[name]) for name in _present(self.given, modalities) if name in values}
+        return dataclasses.replace(scene.place, values=kept)
+
+    def lacking(self, scene: Scene, modalities: ModalitySet) -> tuple[str, ...]:
+        """Conditions that cannot be given at this scene, or to this model."""
+        unknown = [word for word in self.given if not _present([word], modalities)]
+        there = {*scene.place.values, *self.constant, *self.values}
+        return (*unknown, *(name for name in _present(self.given, modalities) if name not in there))
+
+
+def _present(words, modalities: ModalitySet) -> tuple[str, ...]:
+    known = {*modalities.products, *modalities.names}
+    return modalities.resolve([word for word in words if word in known])

@@ -1,0 +1,151 @@
+"""The stochastic benchmark: does the set of samples of a place look like the set of its acquisitions?
+
+Published: 16 of 33 seeds per cell, DEM and land cover given (and the cloud mask), twelve Level-2A bands in the middle
+of the cell. Beyond it: calibration at spaced pixels, bias, indices per class, texture and consistency.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from copgen_jax.evaluation.experiment import Experiment
+from copgen_jax.evaluation.metrics import physics
+from copgen_jax.evaluation.metrics.calibration import ALL, calibrate_cell
+from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
+from copgen_jax.evaluation.metrics.power_spectrum import radial_spectrum, smoothing
+from copgen_jax.evaluation.metrics.speckle import equivalent_looks
+from copgen_jax.evaluation.metrics.stochastic import score_cell
+from copgen_jax.evaluation.protocols.protocol import Scored, Settings
+from copgen_jax.evaluation.protocols.sheets import sheet
+from copgen_jax.evaluation.scenes import Scene, Values, enlarge, l2a_stack
+from copgen_jax.evaluation.sources import Sample
+from copgen_jax.modalities import ModalitySet
+
+CALIBRATED_SIDE = 24
+"""Calibration looks at every so-manieth pixel, about this many a side: neighbours say the same."""
+RANKED_PER_SIDE = 3
+VISIBLE = ("B02", "B04", "B08")
+
+
+def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, ...]:
+    """One. The world's exact draws know DEM, land cover and place; the published conditions lack the place."""
+    given = ("DEM", "LULC", "location") if synthetic else ("DEM", "LULC", "cloud_mask")
+    extra = [p for p in ("S2L1C", "S1RTC", "cloud_mask") if p in modalities.products and p not in given]
+    return (
+        Experiment(
+            name="-".join(given),
+            given=given,
+            want=("S2L2A", *extra),
+            pool=tuple(range(33)),
+            count=16,
+            label=" + ".join(given),
+        ),
+    )
+
+
+def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], settings: Settings) -> Scored:
+    """Columns of the benchmark (`model_...`, `real_...`), sums of calibration, physical checks."""
+    real = np.stack([l2a_stack(truth) for truth in scene.truths])
+    members = np.stack([l2a_stack(sample.values) for sample in samples])
+    cell = score_cell(scene.name, real, {"model": members}, deep=settings.deep)
+    picture = sheet(scene, samples)
+    if cell.record is None:
+        return Scored(data={}, problems=cell.problems, picture=picture)
+    calibration, problems = _calibration(scene, real, members)
+    data: dict[str, Any] = {
+        "record": cell.record | _ratio(cell.record),
+        "calibration": calibration,
+        "physics": _physics(scene, samples),
+    }
+    return Scored(data=data, problems=(*cell.problems, *problems), picture=picture)
+
+
+def _ratio(record: dict[str, float]) -> dict[str, float]:
+    """Width of the model's set over that of the real one."""
+    real, ours = record["real_spec_intra_set_dist"], record.get("model_spec_intra_set_dist", math.nan)
+    return {"intra_set_ratio": ours / real if real > 0 else math.nan}
+
+
+def _calibration(scene: Scene, real: np.ndarray, members: np.ndarray) -> tuple[dict[str, Any], list[str]]:
+    """Sums over pixels by band and class, and ranks; nothing, with the reason, where that cannot be."""
+    step = max(1, real.shape[-1] // CALIBRATED_SIDE)
+    truths, ours = (images[:, :, ::step, ::step].astype(np.float64) for images in (real, members))
+    if len(members) < 2:
+        return {}, ["one sample only: it has no spread, so calibration is left out"]
+    if np.isnan(ours).any() or np.isnan(truths).any():
+        return {}, ["NaN pixels: calibration is left out"]
+    classes = scene.land_cover
+    if classes is not None:
+        classes = enlarge(classes, real.shape[-1])[::step, ::step]
+    rng = np.random.default_rng([ord(letter) for letter in scene.name])
+    found = calibrate_cell(ours, truths, L2A_BANDS, rng, classes=classes, per_side=RANKED_PER_SIDE)
+    parts = [
+        {
+            "band": band,
+            "class": code,
+            "crps": sums.crps,
+            "ideal": sums.ideal,
+            "bias": sums.bias,
+            "variance": sums.spread_skill.variance,
+            "inflated": sums.spread_skill.inflated,
+            "square_error": sums.spread_skill.square_error,
+            "pixels": sums.pixels,
+        }
+        for (band, code), sums in found.scores.items()
+        if code == ALL or band in VISIBLE
+    ]
+    counts = {band: np.bincount(ranks.ravel(), minlength=len(members) + 1) for band, ranks in found.ranks.items()}
+    return {"parts": parts, "ranks": counts, "energy": found.energy, "energy_ideal": found.energy_ideal}, []
+
+
+def _physics(scene: Scene, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Each number of the model beside that of the real acquisitions, {name: [model, real]}."""
+    model, real = [s.values for s in samples], list(scene.truths)
+    found: dict[str, Any] = {}
+    classes = scene.land_cover
+    if classes is not None:
+        for name, index in (("ndvi", _ndvi), ("ndwi", _ndwi)):
+            ours, theirs = (physics.by_class(_each(index, sets), classes) for sets in (model, real))
+            found |= {f"{name} {code}": [ours[code].mean, theirs[code].mean, theirs[code].pixels] for code in theirs}
+        pair = [_path_radiance(sets, classes) for sets in (model, real)]
+        found |= {"path radiance negative": [p.negative for p in pair], "path radiance": [p.median for p in pair]}
+    spectra = [radial_spectrum(_each(_near_infrared, sets), 10.0) for sets in (model, real)]
+    detail = smoothing(*spectra)
+    found |= {"fine power": [detail.fine, 1.0], "resolved": [detail.resolved, 20.0]}
+    if all("S1RTC" in values for values in (*model, *real)):
+        found["looks"] = [
+            equivalent_looks(np.stack([v["S1RTC"][0] for v in sets]), classes).median for sets in (model, real)
+        ]
+    return found
+
+
+def _each(index, sets: Sequence[Values]) -> np.ndarray:
+    return np.stack([index(values["S2L2A_10m"]) for values in sets])
+
+
+def _ndvi(image: np.ndarray) -> np.ndarray:
+    return physics.ndvi(image[0], image[3])
+
+
+def _ndwi(image: np.ndarray) -> np.ndarray:
+    return physics.ndwi(image[1], image[3])
+
+
+def _near_infrared(image: np.ndarray) -> np.ndarray:
+    return image[3]
+
+
+def _path_radiance(sets: Sequence[Values], classes: np.ndarray) -> physics.Consistency:
+    """Blue at the two levels over clear dark land of each image, pooled."""
+    above, below = [], []
+    for values in sets:
+        if "S2L1C_10m" not in values:
+            continue
+        clouds = values["cloud_mask"][0] if "cloud_mask" in values else None
+        where = physics.clear_dark_land(values["S2L2A_10m"][0], classes, clouds)
+        above.append(values["S2L1C_10m"][2][where])
+        below.append(values["S2L2A_10m"][2][where])
+    flat = [np.concatenate(parts) if parts else np.zeros(0) for parts in (above, below)]
+    return physics.path_radiance(*flat, where=np.ones(len(flat[0]), bool))

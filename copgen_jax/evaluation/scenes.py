@@ -1,0 +1,263 @@
+"""What a model is judged on: a place, what may be given there, and acquisitions that are true.
+
+A `Bench` names cells and makes a `Scene` of each: real data (`DataBench`) or the synthetic world (`WorldBench`), where
+any number of true acquisitions can be drawn. Values are as users see them, by modality name: images (band, y, x) of
+reflectance without offset (0 where there is no data), linear power, metres or class codes; location (2,) degrees,
+timestamp datetime64[D].
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from copgen_jax.data.majortom import Issue, Observation, central_patch, open_data
+from copgen_jax.data.majortom.split import Split
+from copgen_jax.data.world import World
+from copgen_jax.errors import InputError
+from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
+from copgen_jax.modalities import COPGEN, ModalitySet
+from copgen_jax.rasters.given.reading import GivenPlace
+from copgen_jax.rasters.ground import Ground
+from copgen_jax.units import REFLECTANCE_SCALE
+
+Values = Mapping[str, np.ndarray]
+
+STATIC = ("location", "DEM", "LULC")
+"""What does not change between acquisitions of a place."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Scene:
+    """One cell."""
+
+    name: str
+    place: GivenPlace
+    """Everything that can be given: the static modalities and those of the first acquisition."""
+    truths: tuple[Values, ...]
+    """The acquisitions, static modalities included."""
+    cell: Values | None = None
+    """The rasters of the whole cell around the patch, where they are known."""
+    problems: tuple[str, ...] = ()
+    """What is missing or odd, in sentences."""
+
+    @property
+    def ground(self) -> Ground | None:
+        """Where the patch lies."""
+        return self.place.ground
+
+    @property
+    def land_cover(self) -> np.ndarray | None:
+        """Land-cover codes (y, x); None where they are not known."""
+        return self.truths[0]["LULC"][0] if "LULC" in self.truths[0] else None
+
+
+class Bench(Protocol):
+    """Cells to judge models on."""
+
+    @property
+    def modalities(self) -> ModalitySet:
+        """Those that scenes have."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the cells."""
+        ...
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether it is the simulated world."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """For the report: which data, how many cells."""
+        ...
+
+    def scene(self, name: str, acquisitions: int) -> Scene:
+        """A cell with at most that many true acquisitions."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldBench:
+    """Held-out patches of a synthetic world; acquisitions are exact draws given DEM, land cover and location."""
+
+    seed: int
+    modalities: ModalitySet = COPGEN
+    cells: int = 100
+
+    synthetic = True
+
+    @cached_property
+    def world(self) -> World:
+        """The world."""
+        return World(self.seed, self.modalities)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        """Numbers of the first patches whose cells a model must not have trained on, by name."""
+        split, found, number = Split(), {}, 0
+        while len(found) < self.cells:
+            cell, patch = self.world.address(number)
+            if split.of(cell) == "test":
+                found[f"{cell}_patch_{patch}"] = number
+            number += 1
+        return found
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the held-out patches."""
+        return tuple(self._numbers)
+
+    @property
+    def description(self) -> str:
+        """For the report."""
+        return f"synthetic world {self.seed}, {self.cells} held-out patches; acquisitions are exact draws"
+
+    def scene(self, name: str, acquisitions: int) -> Scene:
+        """A patch with that many acquisitions."""
+        return _world_scene(self, name, max(1, acquisitions))
+
+
+@lru_cache(maxsize=16)
+def _world_scene(bench: WorldBench, name: str, acquisitions: int) -> Scene:
+    static = bench.world.place(bench._numbers[name])
+    drawn = list(bench.world.acquisitions(static, acquisitions))
+    first = drawn[0]
+    place = GivenPlace(
+        place_id=name,
+        ground=first.ground,
+        values={key: _for_network(np.asarray(value)) for key, value in first.values.items()},
+        offsets={m.product: first.offset for m in bench.modalities if m.encoding == "reflectance"},
+        notes=(),
+    )
+    truths = tuple(outward(patch.values, bench.modalities, place.offsets) for patch in drawn)
+    return Scene(name=name, place=place, truths=truths)
+
+
+class DataBench:
+    """Cells or tiles on disk, one acquisition each; the patch is the published one: the middle of a cell."""
+
+    synthetic = False
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        modalities: ModalitySet = COPGEN,
+        s2_offset: int | Mapping[str, int] | None = None,
+        cells: int | None = None,
+    ):
+        """Open the data; `cells` keeps the first so many.
+
+        Raises:
+            InputError: no data there, or a Sentinel-2 offset that has to be stated.
+        """
+        self.source = open_data(path, modalities=modalities, s2_offset=s2_offset)
+        self.modalities = modalities
+        self.names = tuple(self.source.names[:cells])
+        self.description = f"{Path(path).name}, {len(self.names)} cells, one acquisition each"
+
+    @lru_cache(maxsize=8)  # noqa: B019 (a bench lives as long as the program)
+    def scene(self, name: str, acquisitions: int) -> Scene:
+        """A cell with its one acquisition.
+
+        Raises:
+            InputError: the cell has nothing that can be given or compared.
+        """
+        del acquisitions
+        observation = self.source.read(name)
+        patch = central_patch(observation, self.modalities)
+        values = {m.name: patch.physical(m) for m in self.modalities if patch.physical(m) is not None}
+        if not patch.images:
+            raise InputError(f"{name} has no image that can be read; {_sentences(observation.issues)}")
+        place = GivenPlace(
+            place_id=name,
+            ground=patch.ground,
+            values={key: _for_network(np.asarray(value)) for key, value in values.items()},
+            offsets=patch.s2_offsets,
+            notes=(),
+        )
+        return Scene(
+            name=name,
+            place=place,
+            truths=(outward(values, self.modalities, patch.s2_offsets),),
+            cell=_whole(observation, self.modalities),
+            problems=tuple(str(issue) for issue in (*observation.issues, *patch.issues)),
+        )
+
+
+def open_bench(
+    data: str, *, modalities: ModalitySet = COPGEN, s2_offset: Any = None, cells: int | None = None
+) -> Bench:
+    """The bench of `--data`: "world:SEED" or a directory.
+
+    Raises:
+        InputError: the seed is no number, or the directory holds no data.
+    """
+    if not data.startswith("world:"):
+        return DataBench(data, modalities=modalities, s2_offset=s2_offset, cells=cells)
+    seed = data.removeprefix("world:")
+    if not seed.isdigit():
+        raise InputError(f"--data {data!r}: expected a whole number after world:, such as world:0")
+    return WorldBench(seed=int(seed), modalities=modalities, cells=cells or 100)
+
+
+def outward(values: Mapping[str, Any], modalities: ModalitySet, offsets: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Physical values as they are stored (images (y, x, band), Sentinel-2 DN) as users see them; DN 0 stays 0."""
+    out = {}
+    for name, value in values.items():
+        modality, value = modalities[name], np.asarray(value)
+        if modality.encoding == "reflectance":
+            offset = np.float32(offsets[modality.product])
+            value = np.where(value == 0, np.float32(0), (value.astype(np.float32) - offset) / REFLECTANCE_SCALE)
+        out[name] = np.moveaxis(value, -1, 0) if modality.is_image else value
+    return out
+
+
+def l2a_stack(values: Values) -> np.ndarray:
+    """The twelve Level-2A bands on the finest grid, in the benchmark's order: float32 (12, y, x).
+
+    Coarser pixels are repeated, which leaves every mean and every quantile of a band as it is.
+
+    Raises:
+        InputError: a band is missing.
+    """
+    groups = [COPGEN[name] for name in COPGEN.names if name.startswith("S2L2A")]
+    missing = [m.name for m in groups if m.name not in values]
+    if missing:
+        raise InputError(f"{missing[0]} is missing; the twelve bands of S2L2A are compared together")
+    bands = {band: values[m.name][i] for m in groups for i, band in enumerate(m.bands)}
+    side = max(image.shape[-1] for image in bands.values())
+    return np.stack([enlarge(bands[band], side) for band in L2A_BANDS]).astype(np.float32)
+
+
+def enlarge(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (y, x) on a finer grid of `side` pixels, by repetition."""
+    factor = side // image.shape[-1]
+    return image.repeat(factor, axis=-2).repeat(factor, axis=-1)
+
+
+def _for_network(value: np.ndarray) -> np.ndarray:
+    """Types as `GivenPlace` promises them."""
+    if value.ndim < 3:
+        return value
+    return value.astype(np.int32 if value.dtype == np.uint8 else np.float32)
+
+
+def _whole(observation: Observation, modalities: ModalitySet) -> Values:
+    known = {
+        name: raster
+        for name, raster in observation.rasters.items()
+        if modalities[name].encoding != "reflectance" or modalities[name].product in observation.s2_offsets
+    }
+    return outward(known, modalities, observation.s2_offsets)
+
+
+def _sentences(issues: tuple[Issue, ...]) -> str:
+    return "; ".join(map(str, issues)) or "its files are missing"
