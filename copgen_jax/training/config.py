@@ -81,8 +81,8 @@ class Habits:
 class BackboneTraining:
     """A backbone run. `batch_size` is the number of samples per update, over all devices and micro-batches."""
 
-    backbone: BackboneConfig = BackboneConfig()
-    schedule: ScheduleConfig = ScheduleConfig()
+    backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
+    schedule: ScheduleConfig = dataclasses.field(default_factory=ScheduleConfig)
     prediction: Prediction = "eps"
     modalities: tuple[str, ...] = ()
     """Modalities or products to train, of those in the store; empty for all."""
@@ -152,6 +152,7 @@ def training_preset(name: str) -> BackboneTraining:
     steps, batch_size, warmup = {"demo": (20_000, 32, 500), "tiny": (60, 8, 10)}[name]
     return BackboneTraining(
         backbone=sizes,
+        modalities=preset(name).modalities.names if name == "tiny" else (),
         batch_size=batch_size,
         dtype="float32",
         remat="none",
