@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, terminal: "Terminal") -> None:
     from copgen_jax.data.world import World
     from copgen_jax.data.world.files import CELL_BYTES, CELL_SECONDS, Cells
 
-    workers = arguments.workers if arguments.workers is not None else len(os.sched_getaffinity(0))
+    workers = arguments.workers if arguments.workers is not None else (os.cpu_count() or 1)
     for name, value in (("--cells", arguments.cells), ("--workers", workers)):
         if value < 1:
             raise InputError(f"{name} is {value}: expected at least 1")

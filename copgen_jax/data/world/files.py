@@ -29,7 +29,7 @@ from copgen_jax.rasters.ground import Ground
 
 RECORD = "world.json"
 
-CELL_BYTES = 43_000_000
+CELL_BYTES = 26_000_000
 """Typical size of a cell on the disk, compressed."""
 
 CELL_SECONDS = 6.0
