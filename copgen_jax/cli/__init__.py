@@ -19,6 +19,7 @@ COMMANDS = {
     "convert": ("convert", "published PyTorch weights to a model directory, and back"),
     "download": ("download", "fetch the published weights from the hub"),
     "simulate": ("simulate", "write cells of the synthetic world in the layout of the real data"),
+    "encode": ("encode", "turn data into a latent store: posterior moments of every patch"),
     "inspect": ("inspect", "say what is in a latent store, and find damage in it"),
     "import-latents": ("import_latents", "turn an LMDB of the original's moments into a latent store"),
 }

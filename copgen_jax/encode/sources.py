@@ -1,0 +1,69 @@
+"""Where patches come from: directories of real or simulated data, or the synthetic world itself."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from copgen_jax.data.majortom import Issue, Observation, Source, cell_named, open_data
+from copgen_jax.data.world import OFFSET, World
+from copgen_jax.errors import InputError
+from copgen_jax.modalities import ModalitySet
+
+_WORLD = re.compile(r"world:(\d+):(\d+)")
+_WORLD_RECORD = "world.json"
+"""What `copgen simulate` leaves beside its cells."""
+
+
+def open_source(
+    data: str | Path, modalities: ModalitySet, *, s2_offset: int | Mapping[str, int] | None = None
+) -> Source:
+    """The observations in a directory (`copgen_jax.data.majortom.open_data`), or of `world:SEED:CELLS`.
+
+    Raises:
+        InputError: see `open_data`; a world of no cells.
+    """
+    match = _WORLD.fullmatch(str(data))
+    if not match:
+        return open_data(data, modalities=modalities, s2_offset=s2_offset)
+    seed, count = int(match[1]), int(match[2])
+    if not count:
+        raise InputError(f"{data} is a world of no cells; expected world:SEED:CELLS, such as world:0:100")
+    return WorldCells(seed, count, modalities)
+
+
+def is_synthetic(data: str | Path) -> bool:
+    """Whether the data are the synthetic world, drawn now or written by `copgen simulate`."""
+    if _WORLD.fullmatch(str(data)):
+        return True
+    record = Path(data) / _WORLD_RECORD
+    try:
+        return record.is_file() and bool(json.loads(record.read_text()).get("synthetic"))
+    except (ValueError, AttributeError) as error:
+        raise InputError(f"{record} is damaged: it is not the record of a synthetic world") from error
+
+
+class WorldCells:
+    """Cells of the synthetic world, drawn when they are read: the values that `copgen simulate` writes to files."""
+
+    def __init__(self, seed: int, count: int, modalities: ModalitySet):
+        """The first `count` cells of a world; costs little."""
+        self.modalities = modalities
+        self.issues: list[Issue] = []
+        self._world = World(seed, modalities)
+        self.names = tuple(sorted(self._world.cells(count)))
+
+    def read(self, name: str) -> Observation:
+        """One cell."""
+        cell = self._world.cell(name)
+        images = self.modalities.images
+        return Observation(
+            name=name,
+            cell=cell_named(name),
+            ground=cell.ground,
+            rasters={m.name: cell[m.name] for m in images},
+            date=np.datetime64(cell.values.get("timestamp", "NaT"), "D"),
+            s2_offsets={m.product: OFFSET for m in images if m.encoding == "reflectance"},
+        )
