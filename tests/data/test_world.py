@@ -18,10 +18,17 @@ from copgen_jax.data.majortom.grid import cell_named
 from copgen_jax.data.world import OFFSET, World
 from copgen_jax.data.world.causes import Causes
 from copgen_jax.data.world.graph import STATIC
+from copgen_jax.data.world.noise import Stream
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO, TINY
 
 WORLD = World(21, DEMO)
+
+
+def large_field():
+    """Of a whole cell and a short wavelength: the largest matrix products there are."""
+    window = dataclasses.replace(WORLD.place(0).window, row=0, column=0, pixels=1068)
+    return hashlib.sha256(Stream(3, window).field("a", (700, 60, 25)).tobytes()).hexdigest()
 
 
 def digest(patch):
@@ -49,11 +56,11 @@ def test_values_have_the_grids_and_types_of_the_modalities(modalities):
 
 
 def test_patches_are_the_same_in_any_order_process_and_number_of_threads():
-    here = [digest(WORLD.patch(i)) for i in (2, 0, 1)]
+    here = [digest(WORLD.patch(i)) for i in (2, 0, 1)] + [large_field()]
     code = (
         "import sys; sys.path[:0] = sys.argv[1].split(':')\n"
-        "from test_world import WORLD, digest\n"
-        "print(*[digest(WORLD.patch(i)) for i in (0, 1, 2)])"
+        "from test_world import WORLD, digest, large_field\n"
+        "print(*[digest(WORLD.patch(i)) for i in (0, 1, 2)], large_field())"
     )
     for threads in ("1", "2"):
         environment = os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads}
@@ -61,8 +68,8 @@ def test_patches_are_the_same_in_any_order_process_and_number_of_threads():
         run = subprocess.run(
             [sys.executable, "-c", code, path], env=environment, capture_output=True, text=True, check=True
         )
-        zero, one, two = run.stdout.split()
-        assert [two, zero, one] == here
+        zero, one, two, field = run.stdout.split()
+        assert [two, zero, one, field] == here
 
 
 def test_a_world_travels_to_other_processes():

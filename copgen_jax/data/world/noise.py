@@ -148,10 +148,13 @@ def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
 
     Workers are the parallelism here: threads below them would only get in each other's way, and could round otherwise.
     """
-    result = np.empty((left.shape[0], right.shape[1]), np.float32)
-    rows = max(1, _SERIAL_SIZE // right.size)
-    for start in range(0, len(result), rows):
-        np.matmul(left[start : start + rows], right, out=result[start : start + rows])
+    height, width = left.shape[0], right.shape[1]
+    result = np.empty((height, width), np.float32)
+    columns = min(width, max(1, _SERIAL_SIZE // (8 * len(right))))
+    rows = max(1, _SERIAL_SIZE // (columns * len(right)))
+    for x in range(0, width, columns):
+        for y in range(0, height, rows):
+            result[y : y + rows, x : x + columns] = left[y : y + rows] @ right[:, x : x + columns]
     return result
 
 
