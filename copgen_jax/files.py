@@ -10,7 +10,8 @@ from pathlib import Path
 
 from copgen_jax.errors import InputError
 
-_ASIDE = ".partial-"
+ASIDE = ".partial-"
+"""How names of unfinished files and directories begin."""
 
 
 @contextlib.contextmanager
@@ -23,7 +24,7 @@ def file_aside(final: str | Path) -> Iterator[Path]:
     final = Path(final)
     with explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_ASIDE, suffix=final.suffix, dir=final.parent)
+        handle, name = tempfile.mkstemp(prefix=ASIDE, suffix=final.suffix, dir=final.parent)
         os.close(handle)
         aside = Path(name)
         try:
@@ -47,7 +48,7 @@ def directory_aside(final: str | Path, *, overwrite: bool = False) -> Iterator[P
         raise InputError(f"{final} exists already; choose another place or pass --overwrite")
     with explained(final):
         final.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(prefix=f"{_ASIDE}{final.name}-", dir=final.parent))
+        aside = Path(tempfile.mkdtemp(prefix=f"{ASIDE}{final.name}-", dir=final.parent))
         replaced = aside.with_name(aside.name + "-replaced")
         try:
             yield aside

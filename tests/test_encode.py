@@ -14,7 +14,7 @@ from majortom_files import cell_directory
 
 from copgen_jax.checkpoints import load_hashes, load_model
 from copgen_jax.cli import main
-from copgen_jax.data.latents import open_store, read_coordinates
+from copgen_jax.data.latents import open_store, read_coordinates, read_grounds
 from copgen_jax.data.latents.verify import verify
 from copgen_jax.data.majortom import Split, cut, open_data, tally
 from copgen_jax.data.world import World
@@ -73,6 +73,7 @@ def test_moments_are_those_of_the_networks_called_directly(data, model, encoded)
                 np.testing.assert_allclose(stored[name][rows], moments, rtol=1e-4, atol=1e-4)
             assert stored.cell[rows].values.tolist() == [cell] * 144
             np.testing.assert_allclose(stored.lat[rows], [patch.place[0] for patch in patches])
+            assert read_grounds(encoded.store, split, range(rows.start, rows.stop)) == [p.ground for p in patches]
             assert (stored.time[rows].values == np.datetime64(patches[0].date, "ns")).all()
 
 

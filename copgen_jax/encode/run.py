@@ -10,12 +10,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from copgen_jax.data.latents import LatentStore, Shard, create_store, write_shard
+from copgen_jax.data.latents import LatentStore, Shard, create_store, remove_leftovers, write_shard
 from copgen_jax.data.majortom import Issue, Observation, Patch, cut, patches_along, read_all
 from copgen_jax.encode.encoder import Encoder
 from copgen_jax.encode.pace import Pace, Standing
 from copgen_jax.encode.plan import Plan, Task
 from copgen_jax.progress import Track, silently
+from copgen_jax.rasters.ground import Ground
 
 UNDER_WAY = 4
 """Batches handed to the devices and not yet taken back: enough to keep them fed, few enough for their memory."""
@@ -87,6 +88,7 @@ def encode(
             if written:
                 written.result()
         collections.deque(observations, maxlen=0)
+    remove_leftovers(store)
     return Encoded(
         store=store,
         standing=shards.pace.standing(),
@@ -188,12 +190,14 @@ class _Rows:
         self._names: dict[int, str] = {}
         self._latitude, self._longitude = np.full((2, count), np.nan)
         self._time = np.full(count, np.datetime64("NaT", "D"))
+        self._grounds: list[Ground | None] = [None] * count
 
     def place(self, row: int, patch: Patch) -> None:
         """Note where and when a patch is."""
         self._names[row] = patch.name
         self._latitude[row], self._longitude[row] = patch.place or (np.nan, np.nan)
         self._time[row] = patch.date
+        self._grounds[row] = patch.ground
 
     def put(self, name: str, rows: list[int], values: np.ndarray) -> None:
         """Moments (n, h, w, 2c) of rows."""
@@ -222,6 +226,7 @@ class _Rows:
             latitude=self._latitude,
             longitude=self._longitude,
             time=self._time,
+            grounds=self._grounds,
         )
 
 

@@ -15,19 +15,22 @@ from copgen_jax.data.latents import (
     create_store,
     open_store,
     read_coordinates,
+    read_grounds,
     require_latent_space,
     write_shard,
 )
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO
+from copgen_jax.rasters.ground import Ground
 
 PRECISIONS = ("float16", "float32")
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    make_store(tmp_path_factory.mktemp("latents") / "store")
-    return open_store(tmp_path_factory.getbasetemp() / "latents0" / "store")
+    path = tmp_path_factory.mktemp("latents") / "store"
+    make_store(path)
+    return open_store(path)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -73,7 +76,7 @@ def test_opens_in_plain_xarray(store):
         tree = xarray.open_datatree(store.path, engine="zarr")
     assert set(tree.children) == {"train", "test"}
     assert dataset["DEM"].dims == ("patch", "y_4", "x_4", "moment")
-    assert {"cell", "patch_index", "lat", "lon", "time", "modality"} <= set(dataset.coords)
+    assert {"cell", "patch_index", "lat", "lon", "time", "epsg", "left", "top", "modality"} <= set(dataset.coords)
     np.testing.assert_array_equal(dataset["DEM"].values, truth["DEM"])
     np.testing.assert_array_equal(
         dataset["time"].values.astype("datetime64[D]"), np.concatenate([s.time for s in shards])
@@ -175,3 +178,13 @@ def test_float16_keeps_moments_to_a_two_thousandth():
     values = np.random.default_rng(0).normal(scale=10, size=100_000).astype(np.float32)
     stored = values.astype(np.float16).astype(np.float32)
     assert np.all(np.abs(stored - values) <= np.maximum(np.abs(values) * 2.0**-11, 2.0**-25))
+
+
+def test_grounds_come_back_where_they_have_a_code(tmp_path):
+    store = create_store(tmp_path / "store", DESCRIPTION, {"train": cell_names(1)})
+    grounds = [Ground("EPSG:32733", 6e5 + i, 4e6 - i, 960.0) for i in range(144)]
+    grounds[3], grounds[5] = None, Ground("a CRS without a code", 0.0, 0.0, 960.0)
+    write_shard(store, "train", 0, dataclasses.replace(contents(store, "train", 0), grounds=grounds))
+    assert read_grounds(store, "train", [4, 3, 5, 2]) == [grounds[4], None, None, grounds[2]]
+    make_store(tmp_path / "unknown")
+    assert read_grounds(open_store(tmp_path / "unknown"), "train", [0]) == [None]

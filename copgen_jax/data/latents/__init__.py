@@ -12,9 +12,10 @@ from copgen_jax.data.latents.store import (
     MomentsReader,
     open_store,
     read_coordinates,
+    read_grounds,
     require_latent_space,
 )
-from copgen_jax.data.latents.writing import Shard, create_store, write_shard
+from copgen_jax.data.latents.writing import Shard, create_store, remove_leftovers, write_shard
 
 __all__ = [
     "Coordinates",
@@ -27,6 +28,8 @@ __all__ = [
     "open_store",
     "patches_per_cell",
     "read_coordinates",
+    "read_grounds",
+    "remove_leftovers",
     "require_latent_space",
     "write_shard",
 ]

@@ -6,6 +6,7 @@
     STORE/<split>/packed/                (patch, number): optional twin, all modalities of a patch in one chunk
     STORE/<split>/presence/              (patch, modality)
     STORE/<split>/{lat,lon,time}/        (patch,): degrees, days since 1970-01-01; NaN where unknown
+    STORE/<split>/{epsg,left,top}/       (patch,): where the pixels are: CRS and upper left corner; 0, NaN where unknown
     STORE/<split>/{cell,patch_index}/    (patch,): where the patch was cut from
     STORE/<split>/{modality,moment}/     labels of those dimensions
 
@@ -36,7 +37,10 @@ LABEL_ROWS = 1 << 16
 
 _LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
 _CHECKSUM = {"name": "crc32c"}
-_COORDINATES = "cell patch_index lat lon time"
+_COORDINATES = "cell patch_index lat lon time epsg left top"
+
+BY_SHARD = ("presence", "lat", "lon", "time", "epsg", "left", "top")
+"""The small arrays that are written with every shard, `presence` last."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,11 +166,15 @@ def array_documents(description: Description, layout: Layout) -> dict[str, dict[
         )
     degrees = {"units": "degrees", "reference": "WGS 84, centre of the patch"}
     days = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian", "standard_name": "time"}
+    corner = {"units": "m", "reference": "upper left corner of the patch's pixels in its CRS"}
     arrays |= {
         "presence": _plain((rows, len(names)), shard, "bool", ("patch", "modality"), fill=False),
         "lat": _plain((rows,), shard, "float64", ("patch",), fill="NaN", standard_name="latitude", **degrees),
         "lon": _plain((rows,), shard, "float64", ("patch",), fill="NaN", standard_name="longitude", **degrees),
         "time": _plain((rows,), shard, "float64", ("patch",), fill="NaN", **days),
+        "epsg": _plain((rows,), shard, "int32", ("patch",), fill=0, long_name="EPSG code of the patch's CRS"),
+        "left": _plain((rows,), shard, "float64", ("patch",), fill="NaN", **corner),
+        "top": _plain((rows,), shard, "float64", ("patch",), fill="NaN", **corner),
         "cell": _text(rows, labels, "patch"),
         "patch_index": _plain((rows,), labels, "int32", ("patch",), fill=0),
         "modality": _text(len(names), len(names), "modality"),

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 from copgen_jax.data.latents.buffers import Buffers
-from copgen_jax.data.latents.documents import Description, description_of
+from copgen_jax.data.latents.documents import BY_SHARD, Description, description_of
 from copgen_jax.data.latents.layout import Layout
 from copgen_jax.errors import InputError, suggestion
+from copgen_jax.rasters.ground import Ground
 
 CACHE_BYTES = 16 << 20
 """What an open reader keeps in memory, mostly the indices of shards (9 kB each)."""
@@ -132,6 +133,25 @@ def read_coordinates(store: LatentStore, split: str) -> Coordinates:
     )
 
 
+def read_grounds(store: LatentStore, split: str, rows: Iterable[int]) -> list[Ground | None]:
+    """Where the pixels of some rows are; None where the store does not know.
+
+    This is not the place in `Coordinates`, which is the one that the network is told.
+
+    Raises:
+        InputError: the arrays are damaged.
+    """
+    rows = np.asarray(rows, np.int64)
+    with damage_explained(store.path):
+        reads = [open_array(store, split, name)[rows].read() for name in ("epsg", "left", "top")]
+        codes, lefts, tops = (read.result().tolist() for read in reads)
+    extent = store.description.modalities.images[0].extent
+    return [
+        Ground(f"EPSG:{code}", left, top, extent) if code else None
+        for code, left, top in zip(codes, lefts, tops, strict=True)
+    ]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class MomentsReader:
     """Reads the moments of chosen rows; safe to share between threads."""
@@ -218,7 +238,7 @@ def open_array(store: LatentStore, split: str, name: str, *, context: Any = None
         "recheck_cached_metadata": "open",
         "recheck_cached_data": "open",
         # An absent patch takes no space in a shard; the small arrays exist for every finished shard.
-        "store_data_equal_to_fill_value": name in ("presence", "lat", "lon", "time"),
+        "store_data_equal_to_fill_value": name in BY_SHARD,
     }
     return tensorstore.open(spec, open=True, read=True, write=write, context=context or _context()).result()
 

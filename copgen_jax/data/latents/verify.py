@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from copgen_jax.data.latents.documents import documents_of, moment_axes, moment_labels
+from copgen_jax.data.latents.documents import BY_SHARD, documents_of, moment_axes, moment_labels
 from copgen_jax.data.latents.store import LatentStore, open_array, packed_parts
 from copgen_jax.progress import Track, silently
 
@@ -68,7 +68,7 @@ def _shard(store: LatentStore, split: str, shard: int, *, skip: set[str]) -> Ite
     """Damage of one finished shard."""
     rows = store.layout(split).rows_of(shard)
     small: dict[str, np.ndarray] = {}
-    for name in ("presence", "lat", "lon", "time"):
+    for name in BY_SHARD:
         if f"{split}/{name}" not in skip:
             small[name], damage = _read(store, split, name, shard)
             yield from damage

@@ -21,7 +21,8 @@ from copgen_jax.data.latents.documents import Description, documents_of, moment_
 from copgen_jax.data.latents.layout import Layout
 from copgen_jax.data.latents.store import LatentStore, days_of_dates, open_array, open_store, packed_parts
 from copgen_jax.errors import InputError
-from copgen_jax.files import file_aside
+from copgen_jax.files import ASIDE, file_aside
+from copgen_jax.rasters.ground import Ground
 from copgen_jax.version import program_version
 
 
@@ -38,6 +39,8 @@ class Shard:
     longitude: Float[np.ndarray, " n"]
     time: Shaped[np.ndarray, " n"]
     """datetime64; kept to the day; NaT where unknown."""
+    grounds: Sequence[Ground | None] = ()
+    """Where the pixels are, for every row, None where unknown; or empty. Kept where the CRS has an EPSG code."""
 
 
 def create_store(
@@ -106,6 +109,7 @@ def write_shard(store: LatentStore, split: str, shard: int, contents: Shard) -> 
         "lat": np.where(place_known, contents.latitude, np.nan),
         "lon": np.where(place_known, contents.longitude, np.nan),
         "time": days_of_dates(contents.time),
+        **_corners(contents.grounds or [None] * len(rows)),
     }
     presence = np.stack([columns[name] for name in store.description.modalities.names], axis=1)
     with _explained(where):
@@ -116,6 +120,30 @@ def write_shard(store: LatentStore, split: str, shard: int, contents: Shard) -> 
         for write in writes:
             write.result()
         targets["presence"].write(presence).result()
+
+
+def _corners(grounds: Sequence[Ground | None]) -> dict[str, np.ndarray]:
+    """Upper left corners by array name; 0 and NaN where there is no ground with an EPSG code."""
+    codes = np.array([epsg_of(ground) for ground in grounds], np.int32)
+    corners = np.array([(g.left, g.top) if g else (np.nan, np.nan) for g in grounds], np.float64)
+    left, top = np.where(codes > 0, corners.T, np.nan)
+    return {"epsg": codes, "left": left, "top": top}
+
+
+def epsg_of(ground: Ground | None) -> int:
+    """The EPSG code of a ground's CRS, 0 where it has none."""
+    authority, _, code = ground.crs.partition(":") if ground else ("", "", "")
+    return int(code) if authority == "EPSG" and code.isdigit() else 0
+
+
+def remove_leftovers(store: LatentStore) -> None:
+    """Remove what killed processes left beside a complete store's files; until it is complete others may still write.
+
+    A complete store then holds the same files however often its making was interrupted.
+    """
+    if store.complete:
+        for leftover in store.path.rglob(f"{ASIDE}*"):
+            leftover.unlink(missing_ok=True)
 
 
 def _dense(
@@ -134,7 +162,7 @@ def _dense(
 
 def _checked_moments(description: Description, contents: Shard, rows: int, where: str) -> dict[str, np.ndarray]:
     """The moments in the store's precision, after checking shapes and values."""
-    for what in ("latitude", "longitude", "time"):
+    for what in ("latitude", "longitude", "time", *(["grounds"] if contents.grounds else [])):
         if len(getattr(contents, what)) != rows:
             raise InputError(f"{where} has {rows} patches, but {len(getattr(contents, what))} values of {what}")
     if set(contents.moments) != set(contents.presence):
@@ -173,7 +201,7 @@ def _begun(path: Path, layouts: Mapping[str, Layout]) -> bool:
     """Whether the directory is a latent store, or the frame of one that was being made."""
     return path.is_dir() and (
         (path / "zarr.json").exists()
-        or all(entry.name in layouts or entry.name.startswith(".partial-") for entry in path.iterdir())
+        or all(entry.name in layouts or entry.name.startswith(ASIDE) for entry in path.iterdir())
     )
 
 
