@@ -119,7 +119,7 @@ def _draw(
 
 def _origin(tags: Mapping[str, str]) -> str:
     """One sentence for the foot of every picture."""
-    shown = ("model_hash", "seed", "conditions")
+    shown = ("drawn_by", "model_hash", "seed", "conditions")
     parts = [f"{key.replace('_', ' ')} {tags[key][:160]}" for key in shown if key in tags]
     return ", ".join(["Synthetic data, not an observation", *parts])
 
