@@ -1,37 +1,37 @@
-"""Small model directories with random weights: they draw nonsense, in the right places."""
+"""Model directories with random weights, for tests of what is built around a model. Their samples mean nothing."""
 
-import jax
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 
 from copgen_jax.checkpoints import save_model
-from copgen_jax.config import ModelConfig
+from copgen_jax.checkpoints.shapes import autoencoder_shapes, backbone_shapes, unflatten
+from copgen_jax.config import BackboneConfig, ModelConfig, SolverConfig, preset
 from copgen_jax.model import build_autoencoder, build_backbone
+from copgen_jax.modalities import ModalitySet
 
 
-def random_params(config: ModelConfig, seed=0):
-    """Random parameters of every network of a configuration; from shapes alone, because compiling `init` is slow."""
+def random_model(path: Path, modalities: ModalitySet, *, seed: int = 0) -> Path:
+    """Write a tiny model of these modalities."""
+    tiny = preset("tiny")
+    autoencoder = dataclasses.replace(next(iter(tiny.autoencoders.values())), base_width=4, groups=4)
+    config = ModelConfig(
+        modalities=modalities,
+        backbone=BackboneConfig(width=16, depth=2, heads=2),
+        autoencoders={m.name: autoencoder for m in modalities.images},
+        solver=SolverConfig(name="ddim", evaluations=2),
+        provenance={"note": "random weights: a test"},
+        s2_offset=0,
+    )
     rng = np.random.default_rng(seed)
-    latents = {m.name: np.zeros((1, *m.latent_shape), np.float32) for m in config.modalities}
-    times = {name: np.zeros((1,), np.float32) for name in config.modalities.names}
 
-    def fill(path, leaf):
-        if path[-1].key == "scale":
-            return np.ones(leaf.shape, np.float32)
-        spread = 0.5 / np.sqrt(np.prod(leaf.shape[:-1] or (1,)))
-        return (spread * rng.standard_normal(leaf.shape)).astype(np.float32)
+    def tree(shapes):
+        return unflatten({p: 0.1 * rng.standard_normal(shape, np.float32) for p, shape in shapes.items()})
 
-    def params(module, *inputs):
-        shapes = jax.eval_shape(module.init, jax.random.key(0), *inputs)["params"]
-        return jax.tree_util.tree_map_with_path(fill, shapes)
-
-    autoencoders = {
-        name: params(build_autoencoder(config, name), np.zeros((1, *config.modalities[name].image_shape), np.float32))
-        for name in config.autoencoders
+    params = {
+        "backbone": tree(backbone_shapes(build_backbone(config))),
+        "autoencoders": {n: tree(autoencoder_shapes(build_autoencoder(config, n))) for n in config.autoencoders},
     }
-    return {"backbone": params(build_backbone(config), latents, times), "autoencoders": autoencoders}
-
-
-def write_random_model(path, config: ModelConfig, seed=0):
-    """Write a model directory and return its path."""
-    save_model(path, config, random_params(config, seed))
+    save_model(path, config, params)
     return path

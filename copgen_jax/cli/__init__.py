@@ -20,7 +20,10 @@ COMMANDS = {
     "download": ("download", "fetch the published weights from the hub"),
     "simulate": ("simulate", "write cells of the synthetic world in the layout of the real data"),
     "encode": ("encode", "turn data into a latent store: posterior moments of every patch"),
+    "evaluate": ("evaluate", "judge models by protocols, beside known truth, and write a report"),
     "inspect": ("inspect", "say what is in a latent store, and find damage in it"),
+    "train": ("train", "train a backbone on latents, or continue to"),
+    "export-model": ("export_model", "turn training runs into a model directory"),
     "import-latents": ("import_latents", "turn an LMDB of the original's moments into a latent store"),
 }
 """Sub-command -> (module of this package, one line of help)."""
@@ -33,7 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv and argv[0] in COMMANDS:
         module = importlib.import_module(f"copgen_jax.cli.{COMMANDS[argv[0]][0]}")
         module.add_arguments(commands[argv[0]])
-        arguments = parser.parse_args(argv)
+        arguments, settings = parser.parse_known_args(argv)
+        if settings and not getattr(module, "TAKES_SETTINGS", False):
+            parser.error(f"unrecognized arguments: {' '.join(settings)}")
+        arguments.settings = settings
         return _run(module, arguments)
     arguments = parser.parse_args(argv)
     parser.print_help()

@@ -29,7 +29,7 @@ class Experiment:
     constant: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Class maps that are given as one code everywhere."""
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """Another place or date than the scene's: {"timestamp": "2020-11-12"}, {"location": (25.75, 25.69)}."""
+    """Another place or date than the scene's: {"timestamp": "2020-11-12" or "+183 days"}, {"location": (lat, lon)}."""
     label: str = ""
     """For people."""
 
@@ -47,8 +47,8 @@ class Experiment:
         for name, code in self.constant.items():
             side = modalities[name].image_shape[0]
             values[name] = np.full((side, side, 1), code, np.int32)
-        if "timestamp" in self.values:
-            values["timestamp"] = np.asarray(self.values["timestamp"], "datetime64[D]")
+        if "timestamp" in self.values and "timestamp" in values:
+            values["timestamp"] = _date(self.values["timestamp"], values["timestamp"])
         if "location" in self.values:
             values["location"] = np.asarray(self.values["location"], np.float64)
         kept = {name: np.asarray(values[name]) for name in _present(self.given, modalities) if name in values}
@@ -57,8 +57,15 @@ class Experiment:
     def lacking(self, scene: Scene, modalities: ModalitySet) -> tuple[str, ...]:
         """Conditions that cannot be given at this scene, or to this model."""
         unknown = [word for word in self.given if not _present([word], modalities)]
-        there = {*scene.place.values, *self.constant, *self.values}
+        there = {*scene.place.values, *self.constant, *(set(self.values) - {"timestamp"})}
         return (*unknown, *(name for name in _present(self.given, modalities) if name not in there))
+
+
+def _date(wish: str, own: np.ndarray) -> np.ndarray:
+    """An ISO date, or the scene's own and some days ("+183 days")."""
+    if not wish.endswith(" days"):
+        return np.asarray(wish, "datetime64[D]")
+    return np.asarray(own, "datetime64[D]") + np.timedelta64(int(wish.removesuffix(" days")), "D")
 
 
 def _present(words, modalities: ModalitySet) -> tuple[str, ...]:

@@ -50,18 +50,28 @@ def run_from_files(*, model: str, directory: str, report: Iterable[str], rows: I
     Raises:
         InputError: the directory's name is not input_..._output_..._seed_<n>.
     """
+    given, generated, seed = run_name(directory)
+    return Run(
+        model=model,
+        given=given,
+        generated=generated,
+        seed=seed,
+        report=parse_report(report),
+        rows=tuple({**row, "modality": _ALIASES.get(row["modality"], row["modality"])} for row in rows),
+    )
+
+
+def run_name(directory: str) -> tuple[frozenset[str], frozenset[str], int]:
+    """(given, generated, seed) of the name of a run's directory.
+
+    Raises:
+        InputError: it is not input_..._output_..._seed_<n>.
+    """
     match = re.fullmatch(r"input_(.*)_output_(.*)_seed_(\d+)", directory)
     if match is None:
         raise InputError(f"{directory!r} is not the name of a run; expected input_<given>_output_<generated>_seed_<n>")
     given, generated, seed = match.groups()
-    return Run(
-        model=model,
-        given=_modalities(given, directory),
-        generated=_modalities(generated, directory),
-        seed=int(seed),
-        report=parse_report(report),
-        rows=tuple({**row, "modality": _ALIASES.get(row["modality"], row["modality"])} for row in rows),
-    )
+    return _modalities(given, directory), _modalities(generated, directory), int(seed)
 
 
 def _modalities(joined: str, directory: str) -> frozenset[str]:

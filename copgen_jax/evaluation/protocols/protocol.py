@@ -58,6 +58,8 @@ class Protocol:
     """Whether it needs more than one true acquisition per cell."""
     cells: tuple[str, ...] = ()
     """The published cells, where they are few; others are used where the data lacks them."""
+    most_cells: int | None = None
+    """How many cells are enough where none of the published ones is there."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,8 @@ def plan_task(protocol: Protocol, bench: Bench, settings: Settings) -> Task:
     if settings.seeds is not None:
         experiments = tuple(dataclasses.replace(e, count=min(e.count, settings.seeds)) for e in experiments)
     chosen = tuple(name for name in bench.names if name in protocol.cells)
-    return Task(protocol=protocol, bench=bench, cells=chosen or bench.names, experiments=experiments)
+    cells = chosen or bench.names[: protocol.most_cells]
+    return Task(protocol=protocol, bench=bench, cells=cells, experiments=experiments)
 
 
 def start(evaluation: Evaluation, *, overwrite: bool = False) -> None:

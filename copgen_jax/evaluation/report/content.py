@@ -31,6 +31,8 @@ class Figure:
     svg: str = ""
     pictures: Sequence[tuple[str, bytes]] = ()
     """(label, PNG)."""
+    wide: bool = False
+    """Whether each picture takes a line of its own."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

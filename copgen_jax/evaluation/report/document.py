@@ -102,7 +102,11 @@ def _setting(line: str) -> str:
 
 
 def _table(table: Table, *, folded: bool = False) -> str:
-    head = "".join(f"<th>{_e(column)}</th>" for column in table.columns)
+    numeric = [bool(table.rows) and not isinstance(value, str) for value in table.rows[0]]
+    head = "".join(
+        f"<th{' class=n' if right else ''}>{_e(column)}</th>"
+        for column, right in zip(table.columns, numeric, strict=True)
+    )
     rows = "".join(
         f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in table.rows[: None if folded else MOST_ROWS]
     )
@@ -127,7 +131,8 @@ def _figure(figure: Figure) -> str:
         f"<span>{_e(label)}</span></div>"
         for label, data in figure.pictures
     )
-    shots = f'<div class="shots">{pictures}</div>' if pictures else ""
+    wide = " wide" if figure.wide else ""
+    shots = f'<div class="shots{wide}">{pictures}</div>' if pictures else ""
     drawn = f'<div class="scroll">{figure.svg}</div>' if figure.svg else ""
     return f"<figure><h3>{_e(figure.title)}</h3>{drawn}{shots}<figcaption>{_e(figure.caption)}</figcaption></figure>"
 

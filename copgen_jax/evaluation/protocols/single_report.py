@@ -1,0 +1,253 @@
+"""Sections of best of n, leave-one-out, band infilling and place: the published tables from the stored sums."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from copgen_jax.evaluation.metrics import catalogue, tables
+from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
+from copgen_jax.evaluation.protocols.maps import place_map
+from copgen_jax.evaluation.protocols.protocol import Outcome
+from copgen_jax.evaluation.protocols.results import Result
+from copgen_jax.evaluation.protocols.single import scores_of
+from copgen_jax.evaluation.report import published
+from copgen_jax.evaluation.report.content import Figure, Section, Table, number
+
+METRICS: Mapping[str, tuple[str, ...]] = {
+    "DEM": ("mae", "rmse", "ssim", "psnr"),
+    "S1RTC": ("mae", "rmse", "ssim", "psnr"),
+    "S2L1C": ("mae", "rmse", "ssim", "psnr"),
+    "S2L2A": ("mae", "rmse", "ssim", "psnr"),
+    "LULC": ("overall_top1", "mean_iou", "fw_iou", "mean_f1"),
+    "lat_lon": ("median_km", "mean_km", "std_km", "rmse_km"),
+}
+"""Metrics of the published tables, by target. Top-3 is left out: of hard labels it means nothing."""
+
+PUBLISHED_NAMES = {"location": "lat_lon", "timestamp": "timestamps"}
+UNITS = "MAE and RMSE: reflectance, dB, metres; SSIM and PSNR after scaling by the truth's range; places in km."
+
+
+def summarise_tables(outcome: Outcome) -> Section:
+    """Best of n, or leave-one-out."""
+    peak = outcome.protocol.name == "peak"
+    select = tables.best_of_n if peak else tables.leave_one_out
+    condition = "condition_key" if peak else "leave_out"
+    every = [run for source in outcome.sources for run in runs_of(outcome, source)]
+    over_seeds = tables.over_seeds(every, select)
+    over_tiles = tables.tile_mean_std(every, select)
+    best = tables.best_per_tile(every, select)
+    one = [
+        row
+        for target in dict.fromkeys(record["target"] for record in best)
+        for row in tables.best_run_per_tile(every, select, by=METRICS[target][0])
+        if row["target"] == target
+    ]
+    name = outcome.protocol.name.replace("-", "_")
+    shown = [
+        _wide(f"{name}_best", "Best over seeds, per tile and metric", best, condition, spread=False, note=_BEST),
+        _wide(
+            f"{name}_best_image", "Best image per tile", one, condition, spread=False,
+            note="As above, but the image is chosen once, by the first metric: all numbers are of one image.",
+        ),
+        _wide(f"{name}_tiles", "Mean over seeds, then over tiles", over_tiles, condition, spread=True, note=UNITS),
+        _wide(f"{name}_runs", "Over seeds, all tiles pooled", over_seeds, condition, spread=True, note=UNITS),
+    ]  # fmt: skip
+    if not peak:
+        shown = [shown[2], shown[3], shown[0], shown[1]]
+    cells = _cells(outcome)
+    more = published.peak_tables(outcome, cells) if peak else []
+    return Section(
+        title=outcome.protocol.title,
+        asks=outcome.protocol.asks,
+        settings=[*settings_of(outcome), *filter(None, [published.why_not(outcome, cells)])],
+        tables=[*shown, *more],
+        figures=_pictures(outcome),
+        explanations=_explanations(("mae", "ssim", "psnr", "overall_top1", "mean_iou", "km", "best_of_n")),
+        problems=problems_of(outcome),
+    )
+
+
+_BEST = (
+    "An oracle that knows the truth chooses, and another sample for every metric, as published. It grows with n and "
+    f"says nothing about calibration: compare only rows of the same n. {UNITS}"
+)
+
+
+def summarise_infilling(outcome: Outcome) -> Section:
+    """Errors per wanted band, for every split of a product."""
+    rows: list[list[str | float | int]] = []
+    for experiment in outcome.experiments:
+        for source in outcome.sources:
+            parts: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+            cells = set()
+            for result in outcome.of(source, experiment):
+                for row in result.data.get("rows", ()):
+                    parts[row["target"]].append(row["sums"])
+                    cells.add(result.cell)
+            for sums in parts.values():
+                scores = scores_of(sums)
+                bands = [key.split(":")[1] for key in scores if key.startswith("band:") and key.endswith(":mae")]
+                for band in bands:
+                    values = [float(scores[f"band:{band}:{metric}"]) for metric in ("mae", "rmse", "ssim", "psnr")]
+                    rows.append([experiment.label, source, band, *values, len(cells)])
+    return Section(
+        title=outcome.protocol.title,
+        asks=outcome.protocol.asks,
+        settings=settings_of(outcome),
+        tables=[
+            Table(
+                name="band_infilling",
+                title="Errors per band",
+                columns=("given", "model", "band", "MAE", "RMSE", "SSIM", "PSNR", "cells"),
+                rows=rows,
+                note=f"All seeds and cells pooled. {UNITS}",
+            )
+        ],
+        explanations=_explanations(("mae", "ssim", "psnr")),
+        problems=problems_of(outcome),
+    )
+
+
+def summarise_location(outcome: Outcome) -> Section:
+    """Distances to the true place, and a map of all generated ones."""
+    rows: list[list[str | float | int]] = []
+    clouds: dict[str, list[tuple[float, float]]] = {}
+    truths: dict[str, tuple[float, float]] = {}
+    for source in outcome.sources:
+        found = [r for e in outcome.experiments for r in outcome.of(source, e) if r.data]
+        parts = [row["sums"] for result in found for row in result.data["rows"]]
+        if not parts:
+            continue
+        scores = scores_of(parts)
+        keys = ("median_km", "mean_km", "rmse_km", "p90_km", "acc@10km", "acc@100km", "acc@500km")
+        rows.append([source, *(float(scores[key]) for key in keys), len(found), len(parts)])
+        clouds[source] = [tuple(place) for part in parts for place in part["places"]]
+        for result in found:
+            latitude, longitude = outcome.bench.scene(result.cell, 1).truths[0]["location"]
+            truths[result.cell] = (float(latitude), float(longitude))
+    columns = (
+        "model", "median km", "mean km", "RMS km", "90 % km", "within 10 km", "100 km", "500 km", "cells", "samples",
+    )  # fmt: skip
+    figures = []
+    if clouds:
+        figures.append(
+            Figure(
+                title="Generated places",
+                caption="Dots: generated places, one per seed and cell. Crosses: the true places.",
+                svg=place_map(clouds, list(truths.values()), outcome.settings.climate),
+            )
+        )
+    return Section(
+        title=outcome.protocol.title,
+        asks=outcome.protocol.asks,
+        settings=settings_of(outcome),
+        tables=[Table(name="location", title="Distance to the true place", columns=columns, rows=rows)],
+        figures=figures,
+        explanations=_explanations(("km",)),
+        problems=problems_of(outcome),
+    )
+
+
+def runs_of(outcome: Outcome, source: str) -> list[tables.Run]:
+    """The stored sums of one source as runs, one per experiment and seed."""
+    found = []
+    for experiment in outcome.experiments:
+        by_seed: dict[int, list[tuple[str, str, Mapping[str, Any]]]] = defaultdict(list)
+        for result in outcome.of(source, experiment):
+            for row in result.data.get("rows", ()):
+                by_seed[row["seed"]].append((result.cell, row["target"], row["sums"]))
+        for seed, parts in sorted(by_seed.items()):
+            targets = list(dict.fromkeys(target for _, target, _ in parts))
+            found.append(
+                tables.Run(
+                    model=source,
+                    given=frozenset(_published(experiment.given)),
+                    generated=frozenset(_published(targets)),
+                    seed=seed,
+                    report={
+                        _published([t])[0]: _overall(scores_of([sums for _, target, sums in parts if target == t]))
+                        for t in targets
+                    },
+                    rows=[
+                        {"tile_id": cell, "modality": _published([target])[0], **_overall(scores_of([sums]))}
+                        for cell, target, sums in parts
+                    ],
+                )
+            )
+    return found
+
+
+def _published(names: Sequence[str]) -> list[str]:
+    return [PUBLISHED_NAMES.get(name, name) for name in names]
+
+
+def _overall(scores: Mapping[str, Any]) -> dict[str, float]:
+    return {k: float(v) for k, v in scores.items() if not isinstance(v, list) and not k.startswith("band:")}
+
+
+def _wide(
+    name: str, title: str, records: Sequence[Mapping[str, Any]], condition: str, *, spread: bool, note: str
+) -> Table:
+    """A row per model, target and condition, its four metrics side by side."""
+    rows = []
+    for record in sorted(records, key=lambda r: (list(METRICS).index(r["target"]), str(r[condition]), r["model"])):
+        cells: list[str | float | int] = [record["target"], _readable(str(record[condition])), record["model"]]
+        for metric in METRICS[record["target"]]:
+            if spread:
+                value, width = record.get(f"{metric}_mean", math.nan), record.get(f"{metric}_std", math.nan)
+                cells.append(f"{metric} {number(value)} ± {number(width)}")
+            else:
+                cells.append(f"{metric} {number(record.get(metric, math.nan))}")
+        cells += [int(record.get("n_runs", record.get("n_samples", 0))), int(record.get("n_tiles", 0))]
+        rows.append(cells)
+    columns = ("target", "condition", "model", "", "", "", "", "n", "tiles")
+    return Table(name=name, title=title, columns=columns, rows=rows, note=note)
+
+
+def _readable(condition: str) -> str:
+    if condition == "all_except_target":
+        return "everything else given"
+    return f"without {condition.removeprefix('missing_')}"
+
+
+def _cells(outcome: Outcome) -> set[str]:
+    return {result.cell for results in outcome.results.values() for result in results if result.data}
+
+
+def _pictures(outcome: Outcome) -> list[Figure]:
+    """The first experiments' best, median and worst cell by the first metric's mean over seeds, per source."""
+    figures = []
+    for source in outcome.sources:
+        shown: list[tuple[str, bytes]] = []
+        for experiment in outcome.experiments[:8]:
+            ranked = [
+                (value, r) for r in outcome.of(source, experiment) if r.picture and not math.isnan(value := _mean(r))
+            ]
+            ranked.sort(key=lambda pair: pair[0])
+            if ranked:
+                value, result = ranked[len(ranked) // 2]
+                shown.append((f"{experiment.label}: {result.cell}", result.picture))
+        if shown:
+            figures.append(
+                Figure(
+                    title=f"{source}: the median cell of each set of conditions",
+                    caption="True image above, samples below.",
+                    pictures=shown,
+                )
+            )
+    return figures
+
+
+def _mean(result: Result) -> float:
+    rows = result.data.get("rows", ())
+    values = [float(scores_of([row["sums"]]).get("mae", math.nan)) for row in rows if "total" in row["sums"]]
+    values += [-float(scores_of([row["sums"]])["overall_top1"]) for row in rows if "matrix" in row["sums"]]
+    return float(np.mean(values)) if values else math.nan
+
+
+def _explanations(names: Sequence[str]) -> list[tuple[str, str]]:
+    known = [catalogue.CATALOGUE[name] for name in names if name in catalogue.CATALOGUE]
+    return [(one.title, one.paragraph()) for one in known]
