@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "copgen_jax"
 
 LAYERS = [
     {"types", "errors", "modalities", "config", "files", "progress", "version"},
-    {"units", "parallel", "diffusion", "nn"},
+    {"units", "parallel", "memory", "diffusion", "nn"},
     {"model", "rasters"},
     {"sampling", "checkpoints", "data"},
     {"generate", "encode", "export"},

@@ -8,6 +8,7 @@ from typing import Any
 from copgen_jax.checkpoints.arrays import describe_arrays
 from copgen_jax.checkpoints.model_directory import AUTOENCODERS, BACKBONE, load_config, load_hashes
 from copgen_jax.config import ModelConfig
+from copgen_jax.memory import sample_bytes
 
 _FLOAT32 = 4
 
@@ -40,18 +41,8 @@ class ModelDescription:
 
     @property
     def member_bytes(self) -> int:
-        """Memory of one member in one evaluation of the backbone, roughly; 0 without a backbone.
-
-        Counted in float32: the skips of the in-blocks, the widest activations of a block (input, MLP twice, query, key
-        and value), and the attention weights of all heads with their softmax. Plain attention; a fused one needs less.
-        """
-        size, tokens = self.config.backbone, self.config.modalities.tokens
-        if size is None:
-            return 0
-        skips = size.depth // 2 * tokens * size.width
-        block = tokens * size.width * (1 + 2 * size.mlp_ratio + 3)
-        attention = 2 * size.heads * tokens**2
-        return (skips + block + attention) * _FLOAT32
+        """Memory that drawing one member at a time adds, in float32 and with plain attention."""
+        return sample_bytes(self.config, self.config.autoencoders)
 
 
 def describe_model(path: str | Path) -> ModelDescription:

@@ -19,8 +19,8 @@ import numpy as np
 
 from copgen_jax.checkpoints.model_directory import Hashes, load_hashes, load_model
 from copgen_jax.errors import InputError
-from copgen_jax.generate.memory import MemoryEstimate, choose_batch, estimate_memory
 from copgen_jax.generate.request import Request
+from copgen_jax.memory import MemoryEstimate, choose_batch, estimate_memory
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.model import Model
 from copgen_jax.nn.attention import Implementation

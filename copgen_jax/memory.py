@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
@@ -52,9 +51,17 @@ def estimate_memory(config: ModelConfig, networks: Iterable[str], *, dtype: str,
         dtype: compute dtype.
         parameters: bytes of all loaded parameters.
     """
-    size = np.dtype("float32").itemsize if dtype == "float32" else 2
-    widest = max([_backbone_bytes(config, size), *(_autoencoder_bytes(config, name, size) for name in networks)])
-    return MemoryEstimate(parameters=parameters, per_sample=widest, available=_available(jax.local_devices()[0]))
+    return MemoryEstimate(
+        parameters=parameters,
+        per_sample=sample_bytes(config, networks, dtype=dtype),
+        available=_available(jax.local_devices()[0]),
+    )
+
+
+def sample_bytes(config: ModelConfig, networks: Iterable[str], *, dtype: str = "float32") -> int:
+    """Bytes that one sample adds at the widest point of the backbone or of the decoders of `networks`."""
+    size = 4 if dtype == "float32" else 2
+    return max([_backbone_bytes(config, size), *(_autoencoder_bytes(config, name, size) for name in networks)])
 
 
 def choose_batch(estimate: MemoryEstimate, *, items: int, asked: int | str) -> int:
