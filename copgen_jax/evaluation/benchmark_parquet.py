@@ -21,7 +21,7 @@ from copgen_jax.data.majortom.metadata import open_parquet
 from copgen_jax.errors import InputError
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
-from copgen_jax.evaluation.metrics.footprint import Tile, select_seeds, window_of
+from copgen_jax.evaluation.metrics.footprint import Tile, window_of
 from copgen_jax.evaluation.scenes import Scene, Values
 from copgen_jax.evaluation.sources import Sample
 from copgen_jax.modalities import COPGEN, ModalitySet
@@ -153,7 +153,7 @@ class BenchmarkSource:
         """By the published rule, for the stochastic benchmark's conditions only."""
         if not set(CONDITIONS) <= set(experiment.given) <= {*CONDITIONS, "cloud_mask"}:
             return ()
-        return select_seeds(scene, self._by_seed(scene), experiment.count)
+        return experiment.seeds(scene, self._by_seed(scene))
 
     def draw(self, scenes: Sequence[Scene], experiment: Experiment) -> Iterator[Sample]:
         """The chosen images."""

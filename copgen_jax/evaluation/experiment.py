@@ -1,7 +1,7 @@
 """What is asked of every model in one protocol, as data."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,9 @@ class Experiment:
     pool: tuple[int, ...]
     """Seeds to choose from."""
     count: int
-    """How many seeds are chosen per cell, by the published SHA-256 rule."""
+    """How many of them are used."""
+    by_cell: bool = False
+    """Whether the published SHA-256 rule chooses them for every cell apart, or the first ones serve all."""
     constant: Mapping[str, int] = dataclasses.field(default_factory=dict)
     """Class maps that are given as one code everywhere."""
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -33,9 +35,11 @@ class Experiment:
     label: str = ""
     """For people."""
 
-    def seeds(self, cell: str) -> tuple[int, ...]:
-        """The seeds that count for a cell."""
-        return select_seeds(cell, self.pool, self.count)
+    def seeds(self, cell: str, there: Collection[int] | None = None) -> tuple[int, ...]:
+        """The seeds that count for a cell; of those `there`, where not all are, and any of them if none is."""
+        pool = [seed for seed in self.pool if there is None or seed in there]
+        pool = pool or sorted(there or ())
+        return select_seeds(cell, pool, self.count) if self.by_cell else tuple(sorted(pool[: self.count]))
 
     def wanted(self, modalities: ModalitySet) -> tuple[str, ...]:
         """Names of the wanted modalities that a model has."""

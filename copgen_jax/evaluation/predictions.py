@@ -19,7 +19,7 @@ import numpy as np
 
 from copgen_jax.errors import InputError
 from copgen_jax.evaluation.experiment import Experiment
-from copgen_jax.evaluation.metrics.footprint import INSET, select_seeds
+from copgen_jax.evaluation.metrics.footprint import INSET
 from copgen_jax.evaluation.metrics.tables import TARGETS, run_name
 from copgen_jax.evaluation.scenes import Scene
 from copgen_jax.evaluation.sources import Sample
@@ -120,8 +120,7 @@ class PredictionSource:
         there = {
             run.seed for run in self.runs if run.serves(experiment) and run.generated & wanted and _has(run, scene)
         }
-        usual = there & set(experiment.seeds(scene))
-        return tuple(sorted(usual)) if usual else select_seeds(scene, there, experiment.count)
+        return experiment.seeds(scene, there)
 
     def draw(self, scenes: Sequence[Scene], experiment: Experiment) -> Iterator[Sample]:
         """What the files hold; several runs of one seed (TerraMind: one per output) make one sample."""

@@ -138,7 +138,7 @@ class NetworkSource:
     def _batch(self, request: Request, total: int) -> int | str:
         """One size for the whole run, so that it compiles once."""
         if self.batch_size == "auto" and "size" not in self._chosen:
-            from copgen_jax.generate.memory import choose_batch
+            from copgen_jax.memory import choose_batch
 
             self._chosen["size"] = choose_batch(self.generator.memory(request), items=total, asked="auto")
         return self._chosen.get("size", self.batch_size)

@@ -9,19 +9,24 @@ from copgen_jax.evaluation.report.content import Figure, number
 
 FEW_CELLS = 20
 """Below this many cells a report says how little they prove."""
+MOST_LINES = 3
+"""Sets of conditions that are told one by one."""
 
 
 def settings_of(outcome: Outcome) -> list[str]:
     """Conditions, seeds, cells and deviations that hold for all sources."""
     lines = [f"Data: {outcome.bench.description}."]
-    for experiment in outcome.experiments[:8]:
-        seeds = min(experiment.count, len(experiment.pool))
+    if len(outcome.experiments) <= MOST_LINES:
+        for e in outcome.experiments:
+            what = f"Given {e.label or ', '.join(e.given)}; compared {', '.join(e.want)}"
+            lines.append(f"{what}; {min(e.count, len(e.pool))} seeds; everything else is sampled jointly.")
+    else:
+        labels = "; ".join(e.label or ", ".join(e.given) for e in outcome.experiments)
+        seeds = max(min(e.count, len(e.pool)) for e in outcome.experiments)
         lines.append(
-            f"Given {experiment.label or ', '.join(experiment.given)}; compared {', '.join(experiment.want)}; "
-            f"{seeds} seeds of {len(experiment.pool)}; everything else is sampled jointly."
+            f"{len(outcome.experiments)} sets of conditions, up to {seeds} seeds each, everything else sampled along: "
+            f"{labels}."
         )
-    if len(outcome.experiments) > 8:
-        lines.append(f"And {len(outcome.experiments) - 8} more sets of conditions.")
     cells = {r.cell for results in outcome.results.values() for r in results}
     if len(cells) < FEW_CELLS:
         lines.append(

@@ -17,16 +17,15 @@ TILE, GAP = 96, 4
 
 
 def sheet(scene: Scene, samples: Sequence[Sample], modality: str = "S2L2A_10m", *, shown: int = SHOWN) -> bytes:
-    """PNG of two rows: true acquisitions, then samples. Empty if neither has the modality."""
-    rows = [
+    """PNG of two rows: true acquisitions, then samples; of one row where there is one truth. Empty without images."""
+    truths, drawn = (
         [values[modality] for values in sets[:shown] if modality in values]
         for sets in ([*scene.truths], [sample.values for sample in samples])
-    ]
-    if not any(rows):
-        return b""
-    width = max(map(len, rows))
-    page = Image.new("RGBA", (width * (TILE + GAP) - GAP, 2 * TILE + GAP), (0, 0, 0, 0))
-    for r, row in enumerate(rows):
+    )
+    if len(truths) <= 1:
+        return strip([{modality: image} for image in (*truths, *drawn)], modality)
+    page = Image.new("RGBA", (max(len(truths), len(drawn)) * (TILE + GAP) - GAP, 2 * TILE + GAP), (0, 0, 0, 0))
+    for r, row in enumerate((truths, drawn)):
         for c, values in enumerate(row):
             page.paste(thumbnail(values, modality), (c * (TILE + GAP), r * (TILE + GAP)))
     return png(page)

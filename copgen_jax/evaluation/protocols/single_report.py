@@ -14,7 +14,7 @@ from copgen_jax.evaluation.protocols.protocol import Outcome
 from copgen_jax.evaluation.protocols.results import Result
 from copgen_jax.evaluation.protocols.single import scores_of
 from copgen_jax.evaluation.report import published
-from copgen_jax.evaluation.report.content import Figure, Section, Table, number
+from copgen_jax.evaluation.report.content import Figure, Section, Table
 
 METRICS: Mapping[str, tuple[str, ...]] = {
     "DEM": ("mae", "rmse", "ssim", "psnr"),
@@ -25,6 +25,13 @@ METRICS: Mapping[str, tuple[str, ...]] = {
     "lat_lon": ("median_km", "mean_km", "std_km", "rmse_km"),
 }
 """Metrics of the published tables, by target. Top-3 is left out: of hard labels it means nothing."""
+KINDS = {target: {"LULC": "land cover", "lat_lon": "place"}.get(target, "images") for target in METRICS}
+TITLES = {
+    "mae": "MAE", "rmse": "RMSE", "ssim": "SSIM", "psnr": "PSNR", "overall_top1": "top-1", "mean_iou": "mean IoU",
+    "fw_iou": "weighted IoU", "mean_f1": "mean F1", "median_km": "median km", "mean_km": "mean km", "std_km": "std km",
+    "rmse_km": "RMS km",
+}  # fmt: skip
+READABLE = {"lat_lon": "location"}
 
 PUBLISHED_NAMES = {"location": "lat_lon", "timestamp": "timestamps"}
 UNITS = "MAE and RMSE: reflectance, dB, metres; SSIM and PSNR after scaling by the truth's range; places in km."
@@ -46,17 +53,25 @@ def summarise_tables(outcome: Outcome) -> Section:
         if row["target"] == target
     ]
     name = outcome.protocol.name.replace("-", "_")
-    shown = [
-        _wide(f"{name}_best", "Best over seeds, per tile and metric", best, condition, spread=False, note=_BEST),
-        _wide(
-            f"{name}_best_image", "Best image per tile", one, condition, spread=False,
-            note="As above, but the image is chosen once, by the first metric: all numbers are of one image.",
+    made = {
+        "best": _tables(
+            f"{name}_best", "Best over seeds, per tile and metric", best, condition, spread=False, note=_BEST,
+            folded=not peak,
         ),
-        _wide(f"{name}_tiles", "Mean over seeds, then over tiles", over_tiles, condition, spread=True, note=UNITS),
-        _wide(f"{name}_runs", "Over seeds, all tiles pooled", over_seeds, condition, spread=True, note=UNITS),
-    ]  # fmt: skip
-    if not peak:
-        shown = [shown[2], shown[3], shown[0], shown[1]]
+        "one": _tables(
+            f"{name}_best_image", "Best image per tile", one, condition, spread=False, folded=True,
+            note="As the best over seeds, but chosen once, by the first metric: all numbers are of one image.",
+        ),
+        "tiles": _tables(
+            f"{name}_tiles", "Mean over seeds, then over tiles", over_tiles, condition, spread=True, note=UNITS,
+            folded=peak,
+        ),
+        "runs": _tables(
+            f"{name}_runs", "Over seeds, all tiles pooled", over_seeds, condition, spread=True, note=UNITS, folded=True
+        ),
+    }  # fmt: skip
+    order = ("best", "one", "tiles", "runs") if peak else ("tiles", "runs", "best", "one")
+    shown = [table for key in order for table in made[key]]
     cells = _cells(outcome)
     more = published.peak_tables(outcome, cells) if peak else []
     return Section(
@@ -188,29 +203,41 @@ def _overall(scores: Mapping[str, Any]) -> dict[str, float]:
     return {k: float(v) for k, v in scores.items() if not isinstance(v, list) and not k.startswith("band:")}
 
 
-def _wide(
-    name: str, title: str, records: Sequence[Mapping[str, Any]], condition: str, *, spread: bool, note: str
-) -> Table:
-    """A row per model, target and condition, its four metrics side by side."""
-    rows = []
-    for record in sorted(records, key=lambda r: (list(METRICS).index(r["target"]), str(r[condition]), r["model"])):
-        cells: list[str | float | int] = [record["target"], _readable(str(record[condition])), record["model"]]
-        for metric in METRICS[record["target"]]:
-            if spread:
-                value, width = record.get(f"{metric}_mean", math.nan), record.get(f"{metric}_std", math.nan)
-                cells.append(f"{metric} {number(value)} ± {number(width)}")
-            else:
-                cells.append(f"{metric} {number(record.get(metric, math.nan))}")
-        cells += [int(record.get("n_runs", record.get("n_samples", 0))), int(record.get("n_tiles", 0))]
-        rows.append(cells)
-    columns = ("target", "condition", "model", "", "", "", "", "n", "tiles")
-    return Table(name=name, title=title, columns=columns, rows=rows, note=note)
+def _tables(
+    name: str,
+    title: str,
+    records: Sequence[Mapping[str, Any]],
+    condition: str,
+    *,
+    spread: bool,
+    note: str,
+    folded: bool = False,
+) -> list[Table]:
+    """Images, land cover and place, which have other metrics: a row per target, condition and model in each."""
+    found = []
+    for kind, metrics in dict.fromkeys((KINDS[target], METRICS[target]) for target in METRICS):
+        mine = [record for record in records if KINDS[record["target"]] == kind]
+        mine.sort(key=lambda r: (list(METRICS).index(r["target"]), str(r[condition]), r["model"]))
+        rows = []
+        for record in mine:
+            cells: list[str | float | int] = [READABLE.get(str(record["target"]), str(record["target"]))]
+            cells += [_readable(str(record[condition])), record["model"]]
+            for metric in metrics:
+                cells += [record.get(f"{metric}_{end}", math.nan) for end in ("mean", "std")] if spread else []
+                cells += [] if spread else [record.get(metric, math.nan)]
+            rows.append([*cells, int(record.get("n_runs", record.get("n_samples", 0)))])
+        names = [column for metric in metrics for column in ((TITLES[metric], "±") if spread else (TITLES[metric],))]
+        columns = ("target", "condition", "model", *names, "n seeds")
+        heading = f"{title}: {kind}"
+        table_name = f"{name}_{kind.replace(' ', '_')}"
+        found.append(Table(name=table_name, title=heading, columns=columns, rows=rows, note=note, folded=folded))
+    return found
 
 
 def _readable(condition: str) -> str:
     if condition == "all_except_target":
         return "everything else given"
-    return f"without {condition.removeprefix('missing_')}"
+    return f"without {condition.removeprefix('missing_').replace('lat_lon', 'location')}"
 
 
 def _cells(outcome: Outcome) -> set[str]:
@@ -234,7 +261,7 @@ def _pictures(outcome: Outcome) -> list[Figure]:
             figures.append(
                 Figure(
                     title=f"{source}: the median cell of each set of conditions",
-                    caption="True image above, samples below.",
+                    caption="First the true image, then samples; fixed stretches, so that pictures can be compared.",
                     pictures=shown,
                 )
             )

@@ -40,6 +40,7 @@ def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, .
             want=("S2L2A", *extra),
             pool=tuple(range(33)),
             count=16,
+            by_cell=True,
             label=" + ".join(given),
         ),
     )

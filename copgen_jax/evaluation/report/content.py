@@ -20,6 +20,8 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str | float | int]]
     note: str = ""
+    folded: bool = False
+    """Whether the page shows its title only, until it is opened."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,8 @@ def _verdicts(sections: Sequence[Section]) -> str:
             )
         cards.append(f'<article class="card"><h3>{_e(source)}</h3>{"".join(rows)}</article>')
     if not cards:
-        cards = ["<p>The protocols of this report compare models with each other; they answer none of the four.</p>"]
+        words = "The protocols of this report compare models with each other; they answer none of the four questions."
+        return f'<section id="verdicts"><h2>Verdicts</h2><p class="lead">{words}</p></section>'
     return (
         '<section id="verdicts"><h2>Verdicts</h2><p class="note">Each answer is that of its worst number; open it to '
         f'see the numbers. Ranges are about the ideal row where there is one.</p><div class="cards">{"".join(cards)}'
@@ -86,7 +87,7 @@ def _section(index: int, section: Section) -> str:
     tables = [table for table in section.tables if table.rows]
     parts += [_table(table) for table in tables[:1]]
     parts += [_figure(figure) for figure in section.figures if figure.svg or figure.pictures]
-    parts += [_table(table, folded=len(table.rows) > 12) for table in tables[1:]]
+    parts += [_table(table, folded=table.folded or len(table.rows) > 12) for table in tables[1:]]
     if section.explanations:
         words = "".join(f"<dt>{_e(title)}</dt><dd>{_e(words)}</dd>" for title, words in section.explanations)
         parts.append(
