@@ -21,6 +21,7 @@ COMMANDS = {
     "simulate": ("simulate", "write cells of the synthetic world in the layout of the real data"),
     "encode": ("encode", "turn data into a latent store: posterior moments of every patch"),
     "evaluate": ("evaluate", "judge models by protocols, beside known truth, and write a report"),
+    "export": ("export", "take patches out of a latent store: latents, decoded rasters, an index"),
     "inspect": ("inspect", "say what is in a latent store, and find damage in it"),
     "train": ("train", "train a backbone on latents, or continue to"),
     "export-model": ("export_model", "turn training runs into a model directory"),
