@@ -76,8 +76,12 @@ def write_places(
                     resume=resume,
                 )
             )
-            opened[index] = stack, outputs
-            yield Work(place=place, members=sorted(set(range(request.members)) - outputs.complete))
+            missing = sorted(set(range(request.members)) - outputs.complete)
+            if missing:
+                opened[index] = stack, outputs
+            else:
+                stack.close()
+            yield Work(place=place, members=missing)
 
     total = len(names) * request.members
     try:
