@@ -84,36 +84,18 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         _take_over(arguments, Path(arguments.again))
     if not arguments.model:
         raise InputError("no model is given; pass --model with a model directory (copgen convert makes one)")
-    if bool(arguments.given) and bool(arguments.places):
+    if arguments.given and arguments.places:
         raise InputError("--given and --places are both there; the table of --places names everything that is given")
     batch_size = _batch_size(arguments.batch_size)
 
     from copgen_jax.checkpoints.model_directory import load_config
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.generate.generator import load, model_directory
-    from copgen_jax.generate.request import Request
     from copgen_jax.generate.writing import write_places
-    from copgen_jax.rasters.outputs.write import OutputOptions
 
     keep_compilations()
     config = load_config(model_directory(arguments.model))
-    request = Request(
-        want=tuple(arguments.want),
-        members=arguments.members,
-        seed=arguments.seed,
-        unasked=arguments.unasked,
-        posterior=arguments.posterior,
-        guidance_scale=arguments.guidance_scale,
-        solver=arguments.solver,
-        evaluations=arguments.evaluations,
-    ).settled(config)
-    options = OutputOptions(
-        cog="cog" in arguments.format,
-        zarr="zarr" in arguments.format,
-        latents=arguments.save_latents,
-        statistics=not arguments.no_statistics,
-        pictures=not arguments.no_pictures,
-    )
+    request, options = _request(arguments, config), _output_options(arguments)
     places = _read_places(arguments, config.modalities)
     for _, patches in places:
         request.roles(config, patches.given)
@@ -143,6 +125,34 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     )
     count = len(record["places"])
     terminal.result(record, f"Wrote {count} patch{'es' * (count > 1)} to {arguments.out} in {record['seconds']:.1f} s.")
+
+
+def _request(arguments: argparse.Namespace, config):
+    """What is asked of the model, settled with its defaults."""
+    from copgen_jax.generate.request import Request
+
+    return Request(
+        want=tuple(arguments.want),
+        members=arguments.members,
+        seed=arguments.seed,
+        unasked=arguments.unasked,
+        posterior=arguments.posterior,
+        guidance_scale=arguments.guidance_scale,
+        solver=arguments.solver,
+        evaluations=arguments.evaluations,
+    ).settled(config)
+
+
+def _output_options(arguments: argparse.Namespace):
+    from copgen_jax.rasters.outputs.write import OutputOptions
+
+    return OutputOptions(
+        cog="cog" in arguments.format,
+        zarr="zarr" in arguments.format,
+        latents=arguments.save_latents,
+        statistics=not arguments.no_statistics,
+        pictures=not arguments.no_pictures,
+    )
 
 
 def _batch_size(text: str) -> int | str:
