@@ -279,7 +279,7 @@ def row_of(reports: Reports, model: ModelConfig) -> Row:
     }
     modalities = {n: sum(s.errors.by_modality[n] for s in done or steps) for n in model.modalities.names}
     row["modalities"] = {name: _mean(sums) for name, sums in modalities.items()}
-    row["time_bins"] = [_mean(sums) for sums in sum(s.errors.by_time for s in done or steps)]
+    row["time_bins"] = [_mean(sums) for sums in np.sum([s.errors.by_time for s in done or steps], axis=0)]
     return row
 
 

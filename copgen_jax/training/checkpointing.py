@@ -112,7 +112,7 @@ class Checkpoints:
             return None
         place = self._run.checkpoints / str(step)
         if self._run.is_writer:
-            self._require_undamaged(place)
+            require_undamaged(self._run, step)
         args = ocp.args.Composite(state=ocp.args.StandardRestore(like), owner=ocp.args.JsonRestore())
         try:
             with _quietly():
@@ -149,19 +149,56 @@ class Checkpoints:
             if not (self._run.checkpoints / old.stem).exists():
                 old.unlink(missing_ok=True)
 
-    def _require_undamaged(self, place: Path) -> None:
-        digest = self._run.path / DIGESTS / f"{place.name}.json"
-        if not digest.exists():
-            return
-        try:
-            expected = json.loads(digest.read_text())
-        except ValueError as error:
-            raise InputError(f"{digest} is damaged; remove it to use {place} unchecked") from error
-        found = file_hashes(place)
-        for name, digits in expected.items():
-            if found.get(name) != digits:
-                what = "is not what was written" if name in found else "is missing"
-                raise InputError(_damaged(place, f"{name} {what}"))
+
+def newest_step(run: RunDirectory) -> int:
+    """The newest finished checkpoint of a run, also of one that is going on.
+
+    Raises:
+        InputError: there is none.
+    """
+    folders = run.checkpoints.iterdir() if run.checkpoints.exists() else []
+    steps = [int(folder.name) for folder in folders if folder.name.isdecimal()]
+    if not steps:
+        raise InputError(f"{run.path} has no finished checkpoint yet")
+    return max(steps)
+
+
+def restore_part(run: RunDirectory, step: int, like: Any) -> Any:
+    """Some of the arrays of a checkpoint, e.g. {"ema_params": shapes with shardings}; the rest is not read.
+
+    Raises:
+        InputError: it is damaged, or holds other arrays.
+    """
+    require_undamaged(run, step)
+    place = run.checkpoints / str(step)
+    try:
+        with _quietly(), ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+            args = ocp.args.PyTreeRestore(
+                item=like, restore_args=ocp.checkpoint_utils.construct_restore_args(like), partial_restore=True
+            )
+            return checkpointer.restore(place / STATE, args=args)
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise InputError(_damaged(place, f"it cannot be read ({str(error).splitlines()[0][:120]})")) from error
+
+
+def require_undamaged(run: RunDirectory, step: int) -> None:
+    """Compare a checkpoint's files with their hashes, where the run lived to take them.
+
+    Raises:
+        InputError: a file is missing, or not what was written.
+    """
+    place, digest = run.checkpoints / str(step), run.path / DIGESTS / f"{step}.json"
+    if not digest.exists():
+        return
+    try:
+        expected = json.loads(digest.read_text())
+    except ValueError as error:
+        raise InputError(f"{digest} is damaged; remove it to use {place} unchecked") from error
+    found = file_hashes(place)
+    for name, digits in expected.items():
+        if found.get(name) != digits:
+            what = "is not what was written" if name in found else "is missing"
+            raise InputError(_damaged(place, f"{name} {what}"))
 
 
 def file_hashes(place: Path) -> dict[str, str]:

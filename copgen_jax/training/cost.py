@@ -101,9 +101,9 @@ def forward_flops(sizes: BackboneConfig, tokens: int) -> float:
 def kept_per_sample(sizes: BackboneConfig, tokens: int, itemsize: int, remat: Remat) -> int:
     """Bytes kept for the gradient of one sample.
 
-    Every block keeps its input, every in-block its skip. In full, a block also keeps its normalised and centred inputs
-    in float32, the outputs of its matrix products, and attention's weights in float32 and in the compute type; one
-    block at a time does so in any case, while its gradient is taken.
+    Every block keeps its input, every in-block its skip. Without rematerialisation a block also keeps its normalised
+    and centred inputs in float32, the outputs of its matrix products, and attention's weights in float32 and in the
+    compute type; else one block at a time does, while its gradient is taken.
     """
     plane = tokens * sizes.width
     inputs = (sizes.depth + 1 + sizes.depth // 2) * plane * itemsize

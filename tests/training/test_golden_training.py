@@ -17,6 +17,7 @@ from copgen_jax.training.config import OptimiserConfig
 from copgen_jax.training.optimiser import make_optimiser, start_state, update_state
 from copgen_jax.training.step import example_loss, loss_and_gradients
 
+QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 1}
 OBJECTIVE = Objective(schedule=NoiseSchedule(ScheduleConfig()))
 
 
@@ -42,7 +43,9 @@ def example_of(case, modalities, data_seed):
 @functools.lru_cache
 def gradients_of(backbone):
     """Compiled once for all cases of a size."""
-    return jax.jit(lambda params, example: loss_and_gradients(backbone, params, example))
+    return jax.jit(
+        lambda params, example: loss_and_gradients(backbone, params, example), compiler_options=QUICK_COMPILATION
+    )
 
 
 def norms(tree, backbone, names):

@@ -1,0 +1,59 @@
+"""Running this project's programs in processes of their own, compiled quickly and kept between runs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-m", "copgen_jax.cli"]
+LAUNCHER = [sys.executable, str(ROOT / "launch" / "local.py")]
+
+
+def environment(cache, *, devices=1):
+    """Variables of a process with so many CPU devices; its compiled programs are kept in `cache`."""
+    flags = (
+        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
+        f"--xla_cpu_use_fusion_emitters=false --xla_force_host_platform_device_count={devices}"
+    )
+    return {
+        **os.environ,
+        "XLA_FLAGS": flags,
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "PYTHONPATH": str(ROOT),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def start(command, env, **options):
+    return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+
+
+def run(command, env, *, expected=0):
+    """Run to the end; returns what it said."""
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == expected, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def lines(path):
+    """Whole JSON lines of a file that may be growing."""
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
+
+
+def wait_for(condition, process, *, seconds=120):
+    """Until the condition holds, or the process has ended (False)."""
+    limit = time.monotonic() + seconds
+    while not condition():
+        if process.poll() is not None:
+            return False
+        assert time.monotonic() < limit, "waited in vain"
+        time.sleep(0.005)
+    return True
