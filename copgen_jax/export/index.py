@@ -18,7 +18,6 @@ from copgen_jax.errors import InputError
 from copgen_jax.export.selection import Chosen
 from copgen_jax.files import file_aside
 from copgen_jax.rasters.ground import Ground
-from copgen_jax.rasters.outputs.footprint import outline
 from copgen_jax.rasters.outputs.stac import VERSION
 
 POINT, POLYGON, MULTIPOLYGON = 1, 3, 6
@@ -43,7 +42,7 @@ def write_index(path: Path, chosen: Sequence[Chosen], *, folders: bool) -> None:
         raise InputError("a GeoParquet index needs pyarrow: pip install 'copgen_jax[data]'") from error
     tables = [pyarrow.table(_columns(part, folders=folders)) for part in chosen]
     table = pyarrow.concat_tables(tables)
-    shapes = [shape for part in chosen for shape in geometries(part)]
+    shapes = [shape for part in chosen for shape in part.geometries]
     geo = {
         "version": "1.1.0",
         "primary_column": "geometry",
@@ -57,13 +56,6 @@ def write_index(path: Path, chosen: Sequence[Chosen], *, folders: bool) -> None:
     }
     with file_aside(path) as aside:
         pyarrow.parquet.write_table(table.replace_schema_metadata({"geo": json.dumps(geo)}), aside, compression="zstd")
-
-
-def geometries(chosen: Chosen) -> list[dict[str, Any] | None]:
-    """GeoJSON geometry of each chosen patch; None where nothing is known of its place."""
-    rows = chosen.rows
-    degrees = zip(chosen.coordinates.longitude[rows].tolist(), chosen.coordinates.latitude[rows].tolist(), strict=True)
-    return [outline(ground) if ground else _point(place) for ground, place in zip(chosen.grounds, degrees, strict=True)]
 
 
 def wkb(geometry: Mapping[str, Any] | None) -> bytes | None:
@@ -96,7 +88,7 @@ def stac_collection(
 ) -> dict[str, Any]:
     """The collection of everything that was exported."""
     store = chosen[0].store
-    box = bounds([shape for part in chosen for shape in geometries(part)]) or [-180.0, -90.0, 180.0, 90.0]
+    box = bounds([shape for part in chosen for shape in part.geometries]) or [-180.0, -90.0, 180.0, 90.0]
     times = np.concatenate([part.coordinates.time[part.rows] for part in chosen])
     times = times[~np.isnat(times)]
     first, last = (f"{times.min()}T00:00:00Z", f"{times.max()}T00:00:00Z") if len(times) else (None, None)
@@ -140,7 +132,7 @@ def _columns(chosen: Chosen, *, folders: bool) -> dict[str, Any]:
     columns |= {name: chosen.presence(name) for name in chosen.names}
     if folders:
         columns["item"] = [f"{patch}/item.json" for patch in chosen.patches]
-    return columns | {"geometry": pyarrow.array([wkb(shape) for shape in geometries(chosen)], pyarrow.binary())}
+    return columns | {"geometry": pyarrow.array([wkb(shape) for shape in chosen.geometries], pyarrow.binary())}
 
 
 def _nullable(values: np.ndarray) -> Any:
@@ -153,10 +145,6 @@ def _corner(grounds: Sequence[Ground | None], side: str) -> Any:
     import pyarrow
 
     return pyarrow.array([getattr(ground, side) if ground else None for ground in grounds], pyarrow.float64())
-
-
-def _point(place: tuple[float, float]) -> dict[str, Any] | None:
-    return {"type": "Point", "coordinates": list(place)} if np.isfinite(place).all() else None
 
 
 def _points(coordinates: Any) -> list[Any]:

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from copgen_jax.data.latents import Coordinates, LatentStore, read_coordinates, 
 from copgen_jax.data.majortom.cutting import patch_key
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.rasters.ground import Ground
+from copgen_jax.rasters.outputs.footprint import outline
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees; west > east across the date line."""
@@ -45,6 +47,16 @@ class Chosen:
     def patches(self) -> tuple[str, ...]:
         """Names of the chosen patches, `<cell>_patch_<index>`."""
         return tuple(patch_key(cell, index) for cell, index in self.places)
+
+    @cached_property
+    def geometries(self) -> list[dict[str, Any] | None]:
+        """GeoJSON geometry of each chosen patch: the outline of its pixels where that is known, else the point that the
+        network was told, else None."""
+        longitudes, latitudes = self.coordinates.longitude[self.rows], self.coordinates.latitude[self.rows]
+        return [
+            outline(ground) if ground else _point(longitude, latitude)
+            for ground, longitude, latitude in zip(self.grounds, longitudes.tolist(), latitudes.tolist(), strict=True)
+        ]
 
     @property
     def places(self) -> Iterator[tuple[str, int]]:
@@ -138,3 +150,8 @@ def _thinned(found: list[Chosen], patches: int | None) -> list[Chosen]:
         dataclasses.replace(chosen, rows=chosen.rows[kept[start : start + len(chosen)]])
         for chosen, start in zip(found, starts, strict=False)
     ]
+
+
+def _point(longitude: float, latitude: float) -> dict[str, Any] | None:
+    known = np.isfinite(longitude) and np.isfinite(latitude)
+    return {"type": "Point", "coordinates": [longitude, latitude]} if known else None
