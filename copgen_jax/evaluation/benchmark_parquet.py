@@ -122,8 +122,9 @@ class BenchmarkBench:
         """For the report."""
         return f"published benchmark, {len(self.names)} cells, DN offset stated as {self.images.s2_offset}"
 
-    def scene(self, name: str, acquisitions: int) -> Scene:
-        """A cell; its patch has no georeference of its own, and nothing can be given."""
+    def scene(self, name: str, acquisitions: int, *, clear: bool = False) -> Scene:
+        """A cell, whose dates were chosen without cloud. Nothing can be given there."""
+        del clear
         rows = self.images.rows[name][:acquisitions]
         corner = self.images.grid.get(name, {})
         ground = Ground(corner["crs"], corner["ul_x"] + 4380.0, corner["ul_y"] - 4380.0, 1920.0) if corner else None

@@ -48,7 +48,8 @@ class Experiment:
     def conditions(self, scene: Scene, modalities: ModalitySet) -> GivenPlace:
         """What is given at a scene; what the scene or the model lacks is left out (see `lacking`)."""
         values = dict(scene.place.values)
-        for name, code in self.constant.items():
+        for name in sorted(set(self.constant) & set(modalities.names)):
+            code = self.constant[name]
             side = modalities[name].image_shape[0]
             values[name] = np.full((side, side, 1), code, np.int32)
         if "timestamp" in self.values and "timestamp" in values:

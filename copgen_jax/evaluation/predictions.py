@@ -58,7 +58,7 @@ class RunFolder:
 
     def serves(self, experiment: Experiment) -> bool:
         """Whether its conditions are the experiment's; one without cloud mask and date at all need not have them."""
-        if experiment.constant or experiment.values:
+        if set(experiment.constant) - {"cloud_mask"} or experiment.values:
             return False
         asked = {PUBLISHED.get(name, name) for name in experiment.given}
         exact = asked == self.given

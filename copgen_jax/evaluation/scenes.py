@@ -16,7 +16,7 @@ import numpy as np
 
 from copgen_jax.data.majortom import Issue, Observation, central_patch, open_data
 from copgen_jax.data.majortom.split import Split
-from copgen_jax.data.world import World
+from copgen_jax.data.world import Patch, World
 from copgen_jax.errors import InputError
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
 from copgen_jax.modalities import COPGEN, ModalitySet
@@ -78,8 +78,8 @@ class Bench(Protocol):
         """For the report: which data, how many cells."""
         ...
 
-    def scene(self, name: str, acquisitions: int) -> Scene:
-        """A cell with at most that many true acquisitions."""
+    def scene(self, name: str, acquisitions: int, *, clear: bool = False) -> Scene:
+        """A cell with at most that many true acquisitions; `clear`: without any cloud, as far as the data can tell."""
         ...
 
 
@@ -96,7 +96,12 @@ class WorldBench:
     @cached_property
     def world(self) -> World:
         """The world."""
-        return World(self.seed, self.modalities)
+        return self.another(self.seed)
+
+    def another(self, seed: int) -> World:
+        """The same places in a world of another seed: independent draws; it knows clouds even where no model does."""
+        pixels = round(self.modalities.images[0].extent / 10)
+        return World(seed, COPGEN.resized(pixels).subset([*self.modalities.names, "cloud_mask"]))
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
@@ -119,25 +124,56 @@ class WorldBench:
         """For the report."""
         return f"synthetic world {self.seed}, {self.cells} held-out patches; acquisitions are exact draws"
 
-    def scene(self, name: str, acquisitions: int) -> Scene:
+    def static(self, name: str) -> Patch:
+        """Place, height and land cover of a patch."""
+        return self.world.place(self._numbers[name])
+
+    def scene(self, name: str, acquisitions: int, *, clear: bool = False) -> Scene:
         """A patch with that many acquisitions."""
-        return _world_scene(self, name, max(1, acquisitions))
+        return _world_scene(self, name, max(1, acquisitions), clear)
 
 
 @lru_cache(maxsize=16)
-def _world_scene(bench: WorldBench, name: str, acquisitions: int) -> Scene:
-    static = bench.world.place(bench._numbers[name])
-    drawn = list(bench.world.acquisitions(static, acquisitions))
-    first = drawn[0]
+def _world_scene(bench: WorldBench, name: str, acquisitions: int, clear: bool) -> Scene:
+    drawn = draw_acquisitions(bench.world, bench.static(name), acquisitions, clear=clear)
+    first = {key: value for key, value in drawn[0].values.items() if key in bench.modalities}
     place = GivenPlace(
         place_id=name,
-        ground=first.ground,
-        values={key: _for_network(np.asarray(value)) for key, value in first.values.items()},
-        offsets={m.product: first.offset for m in bench.modalities if m.encoding == "reflectance"},
+        ground=drawn[0].ground,
+        values={key: _for_network(np.asarray(value)) for key, value in first.items()},
+        offsets={m.product: drawn[0].offset for m in bench.modalities if m.encoding == "reflectance"},
         notes=(),
     )
-    truths = tuple(outward(patch.values, bench.modalities, place.offsets) for patch in drawn)
-    return Scene(name=name, place=place, truths=truths)
+    return Scene(name=name, place=place, truths=tuple(world_values(bench.modalities, patch) for patch in drawn))
+
+
+MOST_TRIES = 60
+"""Draws per clear one after which a place counts as always cloudy."""
+
+
+def draw_acquisitions(
+    world: World, place: Patch, count: int, fixed: tuple[str, ...] = (), *, clear: bool = False
+) -> list[Patch]:
+    """Exact draws at a place, or the first of them whose sky is clear: exact draws given that it is.
+
+    Raises:
+        InputError: hardly any draw is clear.
+    """
+    if not clear:
+        return [world.acquisition(place, member, fixed) for member in range(count)]
+    found: list[Patch] = []
+    for member in range(MOST_TRIES * count):
+        if not np.any(world.acquisition(place, member, fixed, ("cloud_mask",))["cloud_mask"]):
+            found.append(world.acquisition(place, member, fixed))
+        if len(found) == count:
+            return found
+    raise InputError(f"{place.cell}: only {len(found)} of {MOST_TRIES * count} draws have a clear sky, not {count}")
+
+
+def world_values(modalities: ModalitySet, patch: Patch) -> dict[str, np.ndarray]:
+    """A patch of the world as users see it."""
+    offsets = {m.product: patch.offset for m in modalities if m.encoding == "reflectance"}
+    return outward({key: value for key, value in patch.values.items() if key in modalities}, modalities, offsets)
 
 
 class DataBench:
@@ -164,13 +200,13 @@ class DataBench:
         self.description = f"{Path(path).name}, {len(self.names)} cells, one acquisition each"
 
     @lru_cache(maxsize=8)  # noqa: B019 (a bench lives as long as the program)
-    def scene(self, name: str, acquisitions: int) -> Scene:
-        """A cell with its one acquisition.
+    def scene(self, name: str, acquisitions: int, *, clear: bool = False) -> Scene:
+        """A cell with its one acquisition, which was chosen for little cloud.
 
         Raises:
             InputError: the cell has nothing that can be given or compared.
         """
-        del acquisitions
+        del acquisitions, clear
         observation = self.source.read(name)
         patch = central_patch(observation, self.modalities)
         values = {m.name: patch.physical(m) for m in self.modalities if patch.physical(m) is not None}

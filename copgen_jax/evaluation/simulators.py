@@ -11,9 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from copgen_jax.data.world import World
 from copgen_jax.evaluation.experiment import Experiment
-from copgen_jax.evaluation.scenes import Scene, Values, WorldBench, outward
+from copgen_jax.evaluation.scenes import Scene, Values, WorldBench, draw_acquisitions, world_values
 from copgen_jax.evaluation.sources import Sample
 from copgen_jax.modalities import ModalitySet
 
@@ -40,8 +39,19 @@ FAULTS: Mapping[str, Fault] = {
 }
 """Name in the report -> what is done to exact draws."""
 
-EXACT = (("DEM", "LULC", "location"), ("timestamp",), ("cloud_mask",))
-"""Conditions under which the world redraws exactly: the first three, then the next ones in this order."""
+STATIC = ("DEM", "LULC", "location")
+FIXED = ((), ("timestamp",), ("timestamp", "cloud_mask"))
+"""What can be held besides the static modalities, so that draws stay exact."""
+CLEAR = {"cloud_mask": 0}
+"""A clear sky everywhere can be given too: draws with any cloud are passed over."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """Conditions that the world redraws exactly under, besides the static ones."""
+
+    fixed: tuple[str, ...]
+    clear: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +71,7 @@ class SimulatedSource:
     def modalities(self, every: ModalitySet) -> ModalitySet:
         """All that the world draws; only Sentinel-2 where its values are changed, which cannot be done to codes."""
         changed = FAULTS[self.name] != Fault(title=FAULTS[self.name].title)
-        names = [m.name for m in every if m.name not in EXACT[0] and (m.encoding == "reflectance" if changed else True)]
+        names = [m.name for m in every if m.name not in STATIC and (m.encoding == "reflectance" if changed else True)]
         return every.subset(names)
 
     def seeds(self, scene: str, experiment: Experiment) -> tuple[int, ...]:
@@ -72,37 +82,40 @@ class SimulatedSource:
 
     def draw(self, scenes: Sequence[Scene], experiment: Experiment) -> Iterator[Sample]:
         """Samples of some scenes."""
-        fault, fixed = FAULTS[self.name], held(experiment, self.bench.modalities)
+        fault, how = FAULTS[self.name], held(experiment, self.bench.modalities)
         names = experiment.wanted(self.modalities(self.bench.modalities))
         for scene in scenes:
             seeds = self.seeds(scene.name, experiment)
-            drawn = fresh_draws(self.bench, scene.name, fixed or (), len(seeds)) if seeds else ()
-            changed = {name: _changed(np.stack([values[name] for values in drawn]), fault) for name in names if seeds}
+            if how is None or not seeds:
+                continue
+            drawn = fresh_draws(self.bench, scene.name, how, len(seeds))
+            changed = {name: _changed(np.stack([values[name] for values in drawn]), fault) for name in names}
             for row, seed in enumerate(seeds):
                 yield Sample(cell=scene.name, seed=seed, values={name: changed[name][row] for name in names})
 
 
 @lru_cache(maxsize=8)
-def fresh_draws(bench: WorldBench, cell: str, fixed: tuple[str, ...], count: int) -> tuple[Values, ...]:
-    """Exact draws at a scene, independent of its true acquisitions; `fixed` as `World.acquisitions` takes it."""
-    scene = bench.scene(cell, 1)
-    static = bench.world.place(bench._numbers[cell])
-    first = next(iter(bench.world.acquisitions(static, 1)))
-    place = dataclasses.replace(static, values={**static.values, **{name: first[name] for name in fixed}})
-    again = World(bench.seed + ANOTHER, bench.modalities).acquisitions(place, count, fixed=fixed)
-    return tuple(outward(patch.values, bench.modalities, scene.place.offsets) for patch in again)
+def fresh_draws(bench: WorldBench, cell: str, how: Held, count: int) -> tuple[Values, ...]:
+    """Exact draws at a scene, independent of its true acquisitions."""
+    place = bench.static(cell)
+    if how.fixed:
+        first = bench.world.acquisition(place, 0)
+        place = dataclasses.replace(place, values={**place.values, **{name: first[name] for name in how.fixed}})
+    again = draw_acquisitions(bench.another(bench.seed + ANOTHER), place, count, how.fixed, clear=how.clear)
+    return tuple(world_values(bench.modalities, patch) for patch in again)
 
 
-def held(experiment: Experiment, modalities: ModalitySet) -> tuple[str, ...] | None:
-    """What `World.acquisitions` must hold besides the place for these conditions; None if it has no exact draws."""
-    if experiment.constant or experiment.values:
+def held(experiment: Experiment, modalities: ModalitySet) -> Held | None:
+    """How `World.acquisition` draws under these conditions; None if it knows no exact draws."""
+    clear = dict(experiment.constant) == CLEAR
+    if experiment.values or (experiment.constant and not clear):
         return None
     given = {word for word in experiment.given if word in {*modalities.products, *modalities.names}}
-    if not given.issuperset(EXACT[0]):
+    if not given.issuperset(STATIC):
         return None
-    rest = given - set(EXACT[0])
-    known: list[tuple[str, ...]] = [(), EXACT[1], (*EXACT[1], *EXACT[2])]
-    return next((names for names in known if set(names) == rest), None)
+    rest = given - set(STATIC) - (set(CLEAR) if clear else set())
+    fixed = next((names for names in FIXED if set(names) == rest), None)
+    return None if fixed is None else Held(fixed, clear)
 
 
 def _changed(draws: np.ndarray, fault: Fault) -> np.ndarray:

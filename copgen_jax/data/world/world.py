@@ -133,6 +133,22 @@ class World:
         Raises:
             InputError: `fixed` is not among the place's values, or what remains cannot be drawn exactly.
         """
+        fixed = tuple(fixed)
+        self._held(place, fixed)
+        return (self.acquisition(place, member, fixed) for member in range(n))
+
+    def acquisition(
+        self,
+        place: Patch,
+        member: int,
+        fixed: Iterable[str] = (),
+        products: Iterable[str] = (*STATIC, *OBSERVED),
+    ) -> Patch:
+        """Draw number `member` of `acquisitions`, or only some products of it: its cloud mask alone costs little."""
+        given = self._held(place, fixed)
+        return self._drawn(place.window, place.patch_index, given, tuple(products), f"member {member}")
+
+    def _held(self, place: Patch, fixed: Iterable[str]) -> dict[str, Any]:
         held = tuple(dict.fromkeys((*STATIC, *fixed)))
         missing = [name for name in held if name not in place.values or name not in self.causes.names]
         if missing:
@@ -142,10 +158,7 @@ class World:
             )
         given = {name: place.values[name] for name in held}
         self.causes.redrawn(given)
-        return (
-            self._drawn(place.window, place.patch_index, given, (*STATIC, *OBSERVED), f"member {member}")
-            for member in range(n)
-        )
+        return given
 
     def _drawn(
         self, window: Window, patch_index: int, given: Mapping[str, Any], wanted: tuple[str, ...], draw: str

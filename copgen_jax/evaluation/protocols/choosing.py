@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from copgen_jax.evaluation.protocols.protocol import Outcome
 from copgen_jax.evaluation.protocols.results import Result
-from copgen_jax.evaluation.report.content import Figure, number
+from copgen_jax.evaluation.report.content import Figure, counted, number
 
 FEW_CELLS = 20
 """Below this many cells a report says how little they prove."""
@@ -30,7 +30,7 @@ def settings_of(outcome: Outcome) -> list[str]:
     cells = {r.cell for results in outcome.results.values() for r in results}
     if len(cells) < FEW_CELLS:
         lines.append(
-            f"{len(cells)} cells prove little: differences between models of a few tens of percent are chance."
+            f"{counted(len(cells), 'cell')} can prove little: differences of a few tens of percent are chance."
         )
     if outcome.settings.seeds is not None:
         lines.append(f"Deviation: at most {outcome.settings.seeds} seeds are used; best-of-n numbers depend on n.")

@@ -105,21 +105,30 @@ def summarise(outcome: Outcome) -> Section:
         "cells",
     )  # fmt: skip
     known = catalogue.CATALOGUE["narrowing"]
+    note = (
+        "Reflectance: root mean variance between samples at the same pixel. A collapsed model has no spread to narrow "
+        "and no row."
+    )
+    every, bands = ([row for row in rows if (row[1] == "all") is wanted] for wanted in (True, False))
     return Section(
         title=outcome.protocol.title,
         asks=outcome.protocol.asks,
         settings=settings_of(outcome),
         tables=[
+            Table(name="narrowing", title="Spread as conditions are added", columns=columns, rows=every, note=note),
             Table(
-                name="narrowing", title="Spread as conditions are added", columns=columns, rows=rows,
-                note="Reflectance: root mean variance between samples at the same pixel. A collapsed model has no "
-                "spread to narrow and no row.",
-            )
+                name="narrowing_bands",
+                title="The same, band by band",
+                columns=columns,
+                rows=bands,
+                note=note,
+                folded=True,
+            ),
         ],
         figures=[*_curve(outcome, curves), *_histograms(outcome)],
         explanations=[(known.title, known.paragraph())],
         problems=problems_of(outcome),
-    )  # fmt: skip
+    )
 
 
 def _widths(outcome: Outcome, source: str) -> tuple[Mapping[str, np.ndarray], int]:
@@ -176,7 +185,12 @@ def _histograms(outcome: Outcome) -> list[Figure]:
             density = {k: np.arcsinh(v / max(v.sum(), 1) / np.diff(BINS) / 0.2) for k, v in lines.items()}
             top = max(float(v.max()) for v in density.values())
             plot = Plot(
-                (-0.05, 0.6), (0, top * 1.05), width=520, height=240, x_label="reflectance", y_label="asinh density"
+                (-0.05, 0.6),
+                (0, top * 1.05),
+                width=520,
+                height=240,
+                x_label="reflectance",
+                y_label="density, asinh scale",
             )
             for series, (label, values) in enumerate((k, v) for k, v in density.items() if k):
                 plot.line(list(zip(centres[:65], values[:65], strict=True)), series, label)

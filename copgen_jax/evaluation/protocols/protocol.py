@@ -55,7 +55,7 @@ class Protocol:
     score: Score
     summarise: Callable[["Outcome"], Section]
     acquisitions: bool = False
-    """Whether it needs more than one true acquisition per cell."""
+    """Whether it needs many true acquisitions per cell, without cloud; else one, as it comes."""
     cells: tuple[str, ...] = ()
     """The published cells, where they are few; others are used where the data lacks them."""
     most_cells: int | None = None

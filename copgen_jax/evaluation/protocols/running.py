@@ -171,7 +171,8 @@ def _scenes(task: Task, cells: Sequence[str], settings: Settings) -> tuple[list[
     scenes, broken = [], {}
     for cell in cells:
         try:
-            scenes.append(task.bench.scene(cell, settings.acquisitions if task.protocol.acquisitions else 1))
+            many = task.protocol.acquisitions
+            scenes.append(task.bench.scene(cell, settings.acquisitions if many else 1, clear=many))
         except InputError as error:
             broken[cell] = str(error)
     return scenes, broken

@@ -52,5 +52,5 @@ def thumbnail(values: np.ndarray, modality: str) -> Image.Image:
 def png(page: Image.Image) -> bytes:
     """The bytes of a PNG file."""
     stream = io.BytesIO()
-    page.save(stream, "PNG", optimize=True)
+    page.save(stream, "PNG", compress_level=3)
     return stream.getvalue()

@@ -16,7 +16,7 @@ from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
 from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
 from copgen_jax.evaluation.protocols.protocol import Outcome, Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import sheet
-from copgen_jax.evaluation.report.content import Figure, Section, Table
+from copgen_jax.evaluation.report.content import Figure, Section, Table, counted
 from copgen_jax.evaluation.report.drawing import Plot
 from copgen_jax.evaluation.scenes import Scene, l2a_stack
 from copgen_jax.evaluation.sources import Sample
@@ -128,7 +128,7 @@ def _figure(code: int, sources: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> 
     waves = [float(profiles.WAVELENGTHS[band]) for band in L2A_BANDS]
     every = np.concatenate([np.concatenate(pair) for pair in sources.values()])
     low, high = float(np.quantile(every, 0.01)), float(np.quantile(every, 0.99))
-    plot = Plot((400, 2250), (min(0.0, low), high * 1.1), width=640, height=280, x_label="nm", y_label="reflectance")
+    plot = Plot((400, 2250), (min(0.0, low), high * 1.1), width=520, height=270, x_label="nm", y_label="reflectance")
     for series, (source, (ours, _)) in enumerate(sources.items()):
         if len(ours) > 1:
             plot.band(waves, list(np.quantile(ours, 0.05, axis=0)), list(np.quantile(ours, 0.95, axis=0)), series)
@@ -139,7 +139,8 @@ def _figure(code: int, sources: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> 
     cells = len(truth)
     return Figure(
         title=f"Profile of {name}",
-        caption=f"Mean spectrum of the class over {cells} cell{'s' * (cells != 1)}; the shade holds 90 % of the "
+        caption=f"Mean spectrum of the class over {counted(cells, 'cell')}; the shade holds 90 % of the "
         f"samples' class means.",
         svg=plot.svg(f"spectral profile of {name}"),
+        half=True,
     )

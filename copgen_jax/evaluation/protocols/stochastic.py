@@ -26,13 +26,14 @@ from copgen_jax.modalities import ModalitySet
 CALIBRATED_SIDE = 24
 """Calibration looks at every so-manieth pixel, about this many a side: neighbours say the same."""
 RANKED_PER_SIDE = 3
+CLEAR = {"cloud_mask": 0}
 VISIBLE = ("B02", "B04", "B08")
 
 
 def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, ...]:
-    """One. The world's exact draws know DEM, land cover and place; the published conditions lack the place."""
-    given = ("DEM", "LULC", "location") if synthetic else ("DEM", "LULC", "cloud_mask")
-    extra = [p for p in ("S2L1C", "S1RTC", "cloud_mask") if p in modalities.products and p not in given]
+    """One, under a clear sky. The world's exact draws know DEM, land cover and place; published runs lack the place."""
+    given = ("DEM", "LULC", *(("location",) if synthetic else ()), "cloud_mask")
+    extra = [p for p in ("S2L1C", "S1RTC") if p in modalities.products]
     return (
         Experiment(
             name="-".join(given),
@@ -41,7 +42,8 @@ def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, .
             pool=tuple(range(33)),
             count=16,
             by_cell=True,
-            label=" + ".join(given),
+            constant=CLEAR,
+            label=" + ".join([*given[:-1], "a clear sky"]),
         ),
     )
 

@@ -319,8 +319,8 @@ def _deviations(outcome: Outcome) -> list[str]:
     lines = list(outcome.settings.deep.missing)
     if outcome.bench.synthetic:
         lines.append(
-            "Deviation: the place is given too, and clouds and dates are not filtered, because the world's exact "
-            "draws are those given DEM, land cover and place."
+            "Deviation: the place is given too, because the world's exact draws are those given DEM, land cover and "
+            "place; acquisitions are its draws with a clear sky."
         )
     elif outcome.settings.acquisitions < 16:
         lines.append(f"Deviation: at most {outcome.settings.acquisitions} acquisitions per cell instead of 16.")

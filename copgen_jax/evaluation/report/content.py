@@ -35,6 +35,8 @@ class Figure:
     """(label, PNG)."""
     wide: bool = False
     """Whether each picture takes a line of its own."""
+    half: bool = False
+    """Whether two such figures fit beside each other."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,11 @@ class Section:
     """(source, cell, sentence)."""
 
 
+def counted(count: int, what: str) -> str:
+    """ "1 cell", "3 cells"."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def number(value: str | float | int) -> str:
     """A number with three significant digits for people; text as it is."""
     if isinstance(value, str):
@@ -92,6 +99,6 @@ def number(value: str | float | int) -> str:
         return "∞" if value > 0 else "−∞"
     if value != 0 and abs(value) < 0.0005:
         return f"{value:.1e}".replace("-", "−")
-    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1
+    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
     text = f"{value:.{digits}f}"
     return "0" if float(text) == 0 else text.replace("-", "−")

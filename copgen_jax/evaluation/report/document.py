@@ -7,7 +7,7 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 
-from copgen_jax.evaluation.report.content import Check, Figure, Section, Table, number
+from copgen_jax.evaluation.report.content import Check, Figure, Section, Table, counted, number
 from copgen_jax.evaluation.report.style import STYLE
 from copgen_jax.evaluation.report.verdicts import QUESTIONS, WORDS, answer, checks_by_source, reason
 
@@ -76,7 +76,8 @@ def _check(check: Check) -> str:
     low, high = (number(float(end)) for end in check.good)
     return (
         f'<li class="{check.answer}"><span>{_e(check.what)}</span> <b>{_e(number(float(check.value)))}</b> '
-        f"<small>ideal {_e(number(float(check.ideal)))}, good {_e(low)} to {_e(high)}, {check.cells} cells</small></li>"
+        f"<small>ideal {_e(number(float(check.ideal)))}, good {_e(low)} to {_e(high)}, "
+        f"{counted(check.cells, 'cell')}</small></li>"
     )
 
 
@@ -86,7 +87,8 @@ def _section(index: int, section: Section) -> str:
         parts.append(f"<ul class='settings'>{''.join(_setting(line) for line in section.settings)}</ul>")
     tables = [table for table in section.tables if table.rows]
     parts += [_table(table) for table in tables[:1]]
-    parts += [_figure(figure) for figure in section.figures if figure.svg or figure.pictures]
+    drawn = "".join(_figure(figure) for figure in section.figures if figure.svg or figure.pictures)
+    parts.append(f'<div class="figures">{drawn}</div>' if drawn else "")
     parts += [_table(table, folded=table.folded or len(table.rows) > 12) for table in tables[1:]]
     if section.explanations:
         words = "".join(f"<dt>{_e(title)}</dt><dd>{_e(words)}</dd>" for title, words in section.explanations)
@@ -116,7 +118,7 @@ def _table(table: Table, *, folded: bool = False) -> str:
     more = f'<p class="note">{left} more rows in {_e(table.name)}.csv.</p>' if left > 0 and not folded else ""
     inner = f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{note}{more}'
     if folded:
-        return f"<details><summary>{_e(table.title)} ({len(table.rows)} rows)</summary>{inner}</details>"
+        return f"<details><summary>{_e(table.title)} ({counted(len(table.rows), 'row')})</summary>{inner}</details>"
     return f"<h3>{_e(table.title)}</h3>{inner}"
 
 
@@ -135,7 +137,11 @@ def _figure(figure: Figure) -> str:
     wide = " wide" if figure.wide else ""
     shots = f'<div class="shots{wide}">{pictures}</div>' if pictures else ""
     drawn = f'<div class="scroll">{figure.svg}</div>' if figure.svg else ""
-    return f"<figure><h3>{_e(figure.title)}</h3>{drawn}{shots}<figcaption>{_e(figure.caption)}</figcaption></figure>"
+    kind = "half" if figure.half else "full"
+    return (
+        f'<figure class="{kind}"><h3>{_e(figure.title)}</h3>'
+        f"{drawn}{shots}<figcaption>{_e(figure.caption)}</figcaption></figure>"
+    )
 
 
 def _problems(problems: Sequence[tuple[str, str, str]]) -> str:
@@ -150,7 +156,7 @@ def _problems(problems: Sequence[tuple[str, str, str]]) -> str:
     left = len(problems) - MOST_PROBLEMS
     more = f'<p class="note">{left} more in problems.csv.</p>' if left > 0 else ""
     return (
-        f"<details><summary>{len(problems)} remarks on {cells} cells</summary>"
+        f"<details><summary>{counted(len(problems), 'remark')} on {counted(cells, 'cell')}</summary>"
         f'<div class="scroll"><table><thead><tr><th>model</th><th>cell</th><th>what</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>{more}</details>"
     )

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import get_args
 
 from copgen_jax.evaluation.metrics.explanation import Question
-from copgen_jax.evaluation.report.content import Answer, Check, Section
+from copgen_jax.evaluation.report.content import Answer, Check, Section, counted
 
 FEW_CELLS = 20
 """Below this many cells nothing is answered."""
@@ -46,5 +46,5 @@ def reason(checks: Sequence[Check]) -> str:
         return "none of the protocols run asks this"
     cells = max(check.cells for check in checks)
     if cells < FEW_CELLS:
-        return f"{cells} cell{'s' * (cells != 1)} prove too little: {FEW_CELLS} are needed"
+        return f"{counted(cells, 'cell')} prove too little: {FEW_CELLS} are needed"
     return "no number could be had"
