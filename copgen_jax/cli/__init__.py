@@ -23,7 +23,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "judge models by protocols, beside known truth, and write a report"),
     "export": ("export", "take patches out of a latent store: latents, decoded rasters, an index"),
     "inspect": ("inspect", "say what is in a latent store, and find damage in it"),
-    "train": ("train", "train a backbone on latents, or continue to"),
+    "train": ("train", "train a backbone on latents or an autoencoder on images, or continue to"),
     "export-model": ("export_model", "turn training runs into a model directory"),
     "import-latents": ("import_latents", "turn an LMDB of the original's moments into a latent store"),
 }

@@ -7,7 +7,7 @@ A file is Python code with `get_config()`; it is executed. A preset's name needs
 import dataclasses
 import json
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from ml_collections import ConfigDict, config_dict, config_flags
 from copgen_jax.config import FORMAT_VERSION, PRESETS, from_json
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.modalities import COPGEN
+from copgen_jax.training.autoencoder_config import TRAININGS, AutoencoderTraining, autoencoder_training_preset
 from copgen_jax.training.config import BackboneTraining, training_preset
 
 Config = TypeVar("Config")
@@ -28,13 +29,27 @@ def preset_config(name: str) -> ConfigDict:
     return as_config_dict(training_preset(name))
 
 
+def autoencoder_preset_config(name: str) -> ConfigDict:
+    """An autoencoder preset as a ConfigDict, likewise."""
+    return as_config_dict(autoencoder_training_preset(name))
+
+
 def backbone_training(config: str, overrides: Sequence[str]) -> BackboneTraining:
     """The configuration that `--config CONFIG --config.key=value ...` asks for.
 
     Raises:
         InputError: no such preset or file, an unknown key, a value of another type or out of its range.
     """
-    return from_config_dict(_resolved(config, overrides), BackboneTraining)
+    return from_config_dict(_resolved(config, overrides, PRESETS, preset_config), BackboneTraining)
+
+
+def autoencoder_training(config: str, overrides: Sequence[str]) -> AutoencoderTraining:
+    """The same for an autoencoder.
+
+    Raises:
+        InputError: see `backbone_training`.
+    """
+    return from_config_dict(_resolved(config, overrides, TRAININGS, autoencoder_preset_config), AutoencoderTraining)
 
 
 def as_config_dict(config: Any) -> ConfigDict:
@@ -50,16 +65,19 @@ def from_config_dict(config: ConfigDict, kind: type[Config]) -> Config:
     """
     plain = json.loads(json.dumps(config.to_dict()))
     plain["modalities"] = [word.strip() for word in plain["modalities"].split(",") if word.strip()]
-    weights = plain["objective"]["modality_weights"]
-    plain["objective"]["modality_weights"] = {name: weight for name, weight in weights.items() if weight != 1.0}
+    if "objective" in plain:
+        weights = plain["objective"]["modality_weights"]
+        plain["objective"]["modality_weights"] = {name: weight for name, weight in weights.items() if weight != 1.0}
     return from_json(json.dumps({"format_version": FORMAT_VERSION, **plain}), kind, source="the configuration")
 
 
-def _resolved(config: str, overrides: Sequence[str]) -> ConfigDict:
+def _resolved(
+    config: str, overrides: Sequence[str], presets: Iterable[str], make: Callable[[str], ConfigDict]
+) -> ConfigDict:
     from absl import flags
 
     values = flags.FlagValues()
-    known = preset_config(config) if config in PRESETS else _of_file(config)
+    known = make(config) if config in presets else _of_file(config, presets)
     _check_keys(overrides, known)
     argv = ["copgen", *overrides]
     made = config_flags.DEFINE_config_dict("config", known, flag_values=values, sys_argv=argv)
@@ -70,9 +88,9 @@ def _resolved(config: str, overrides: Sequence[str]) -> ConfigDict:
     return typing.cast(ConfigDict, made.value)
 
 
-def _of_file(path: str) -> ConfigDict:
+def _of_file(path: str, presets: Iterable[str]) -> ConfigDict:
     if not Path(path).is_file():
-        hint = suggestion(path, PRESETS)
+        hint = suggestion(path, presets)
         raise InputError(f"--config {path} is neither a preset nor a file: {hint}")
     names: dict[str, Any] = {"__name__": "config", "__file__": path}
     try:
@@ -130,7 +148,7 @@ def _typed(config: Any) -> ConfigDict:
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
             value = _typed(value)
-        elif isinstance(value, tuple):
+        elif isinstance(value, tuple) and typing.get_args(hints[field.name])[0] is str:
             value = ",".join(value)
         elif isinstance(value, Mapping):
             value = ConfigDict({m.name: float(value.get(m.name, 1.0)) for m in COPGEN})

@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     model = model_directory(arguments.model)
     config, hashes = load_config(model), load_hashes(model)
     modalities = config.modalities.subset([*config.autoencoders, *(m.name for m in config.modalities.vectors)])
-    source = open_source(arguments.data, modalities, s2_offset=_offsets(arguments.s2_offset))
+    source = open_source(arguments.data, modalities, s2_offset=stated_offsets(arguments.s2_offset))
     plan = make_plan(source, config, latent_space=hashes.latent_space, options=_options(arguments))
     _say_plan(terminal, plan, task)
     if arguments.dry_run:
@@ -164,7 +164,7 @@ def _threads(asked: int | None) -> int:
     return asked or min(8, len(os.sched_getaffinity(0)))
 
 
-def _offsets(words: list[str]) -> dict[str, int] | int | None:
+def stated_offsets(words: list[str]) -> dict[str, int] | int | None:
     """One number for all, numbers by WHAT, or a number followed by exceptions."""
     from copgen_jax.cli.generate import pairs
     from copgen_jax.modalities import COPGEN

@@ -1,7 +1,10 @@
-"""`copgen train backbone --config base --latents STORE --out RUN`: train, or continue to."""
+"""`copgen train backbone --config base --latents STORE --out RUN` trains, or continues to; so does `train vae`."""
 
 import argparse
 from typing import Any
+
+from copgen_jax.cli import train_vae
+from copgen_jax.cli.progress_line import progress_line
 
 TAKES_SETTINGS = True
 """`--config.key=value` is passed on in `arguments.settings`."""
@@ -14,9 +17,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config.modalities=DEM,S2L2A ... A configuration FILE is Python code, and is executed: use files you trust. "
         "Told to stop (SIGTERM), a run saves and exits with code 75: start it again with --resume."
     )
-    parser.add_argument("network", choices=("backbone",), help="what to train")
-    parser.add_argument("--config", required=True, metavar="NAME|FILE", help="base, large, huge, demo, tiny; or a file")
-    parser.add_argument("--latents", required=True, metavar="STORE|world", help="latent store; world to try it out")
+    parser.add_argument("network", choices=("backbone", "vae"), help="what to train: vae is an autoencoder")
+    parser.add_argument(
+        "--config",
+        required=True,
+        metavar="NAME|FILE",
+        help="base, large, huge, demo, tiny of a backbone; vae, demo, tiny of an autoencoder; or a file",
+    )
+    parser.add_argument("--latents", metavar="STORE|world", help="of a backbone: latent store; world to try it out")
     parser.add_argument("--out", required=True, metavar="RUN", help="run directory")
     parser.add_argument(
         "--init", metavar="MODEL", help="model directory to start from, of the same or other modalities"
@@ -24,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN, or begin where none is")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained and what it needs, and stop")
+    train_vae.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, terminal) -> None:
@@ -34,16 +43,19 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         SystemExit: told to stop (75), or training cannot go on (1).
     """
     from copgen_jax.cli.compilation import keep_compilations
-    from copgen_jax.cli.configuration import backbone_training
+    from copgen_jax.cli.configuration import autoencoder_training, backbone_training
     from copgen_jax.errors import InputError
     from copgen_jax.parallel import start_processes
 
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume continues a run and --overwrite replaces it; give one of them")
-    training = backbone_training(arguments.config, arguments.settings)
+    train_vae.check_arguments(arguments)
+    of_backbone = arguments.network == "backbone"
+    read = backbone_training if of_backbone else autoencoder_training
+    training: Any = read(arguments.config, arguments.settings)
     start_processes()
     keep_compilations()
-    _train_backbone(arguments, training, terminal)
+    (_train_backbone if of_backbone else train_vae.train)(arguments, training, terminal)
 
 
 def _train_backbone(arguments: argparse.Namespace, training: Any, terminal) -> None:
@@ -81,24 +93,3 @@ def _train_backbone(arguments: argparse.Namespace, training: Any, terminal) -> N
         terminal.result(data, f"{run_directory.path}: {state} at step {outcome.step:,}; see summary.json, curves.png")
     if outcome.preempted:
         raise SystemExit(REQUEUE)
-
-
-def progress_line(row: dict[str, Any], steps: int) -> str:
-    """One row of figures for people."""
-    left = (steps - row["step"]) * row["seconds_per_step"]
-    parts = [
-        f"step {row['step']:,}/{steps:,}",
-        f"loss {row['loss']:.4f}",
-        f"{row['samples_per_second']:.1f} samples/s",
-        f"waits for data {row['data_wait']:.0%}",
-    ]
-    if "mfu" in row:
-        parts.append(f"MFU {row['mfu']:.1%}")
-    if row["skipped"]:
-        parts.append(f"{row['skipped']} updates skipped")
-    return "  ".join([*parts, f"{_duration(left)} left"])
-
-
-def _duration(seconds: float) -> str:
-    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {int(seconds % 60):02d} s"

@@ -37,16 +37,15 @@ class TrainedAutoencoder:
     """The modality."""
     config: ModelConfig
     """Of the run, with the measured scale factor of the modality."""
-    params: Params
-    """The average, in host memory."""
     step: int
+    """Of the newest checkpoint: `averaged_autoencoder` reads its parameters."""
 
 
 def load_trained_autoencoder(run: RunDirectory) -> TrainedAutoencoder:
-    """The averaged parameters of a run's newest checkpoint, with the scale factor that was measured last.
+    """A run's newest checkpoint, with the scale factor that was measured last.
 
     Raises:
-        InputError: another network's run, no finished checkpoint, a damaged one, no measurement yet.
+        InputError: another network's run, no finished checkpoint, no measurement yet.
     """
     name, step = _only_name(run), newest_step(run)
     try:
@@ -60,7 +59,6 @@ def load_trained_autoencoder(run: RunDirectory) -> TrainedAutoencoder:
     return TrainedAutoencoder(
         name=name,
         config=dataclasses.replace(run.config.model, modalities=modalities),
-        params=averaged_autoencoder(run, step),
         step=step,
     )
 

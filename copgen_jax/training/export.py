@@ -1,7 +1,7 @@
 """From training runs to a model directory: the averaged parameters of a run's newest checkpoint, with autoencoders."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,14 @@ import jax
 import numpy as np
 
 from copgen_jax.checkpoints import Hashes, load_config, load_hashes, save_model
-from copgen_jax.checkpoints.model_directory import load_network
+from copgen_jax.checkpoints.model_directory import load_network, model_hashes
 from copgen_jax.checkpoints.shapes import backbone_shapes, unflatten
 from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
 from copgen_jax.model import build_backbone
 from copgen_jax.progress import Track, silently
+from copgen_jax.training.autoencoder_export import join_autoencoders
+from copgen_jax.training.autoencoder_start import NETWORK
 from copgen_jax.training.checkpointing import newest_step, restore_part
 from copgen_jax.training.run import RunDirectory, load_run
 
@@ -27,7 +29,7 @@ def export_model(
     overwrite: bool = False,
     track: Track = silently,
 ) -> Hashes:
-    """Join a backbone run and a model's autoencoders into a model directory.
+    """Join a backbone run with autoencoders, from runs or a model, into a model directory; or autoencoders alone.
 
     Args:
         runs: run directories.
@@ -41,24 +43,63 @@ def export_model(
     """
     opened = [load_run(path) for path in runs]
     backbones = [run for run in opened if run.config.network == "backbone"]
-    if len(backbones) != 1 or len(opened) != 1:
+    vaes = [run for run in opened if run.config.network == NETWORK]
+    if len(backbones) > 1:
         raise InputError(f"a model has one backbone; got {len(backbones)} backbone runs among {len(opened)} runs")
+    if vaes and autoencoders is not None:
+        raise InputError(f"autoencoders come from runs or from {autoencoders}; give one of them")
+    if not backbones and not vaes:
+        raise InputError("nothing to export: give at least one run")
+    found = _of_runs(vaes) if vaes else _of_model(autoencoders) if autoencoders is not None else None
+    if found is not None and not backbones:
+        return save_model(out, found.config, {"autoencoders": found.params}, overwrite=overwrite, track=track)
     (run,) = backbones
     config, step = run.config.model, newest_step(run)
     params: dict[str, Any] = {"backbone": lambda: averaged_backbone(run, step), "autoencoders": {}}
-    if autoencoders is not None:
-        theirs, there = load_config(autoencoders), load_hashes(autoencoders).latent_space
+    if found is not None:
+        there = found.latent_space()
         if there != run.config.data["latent_space"]:
             raise InputError(
                 f"{run.path} was trained on latents of other autoencoders (latent space "
-                f"{run.config.data['latent_space'][:12]}) than those of {autoencoders} ({str(there)[:12]})"
+                f"{run.config.data['latent_space'][:12]}) than those of {found.where} ({str(there)[:12]})"
             )
+        theirs = found.config
         kept = {name: c for name, c in theirs.autoencoders.items() if name in config.modalities}
         config = dataclasses.replace(config, autoencoders=kept, solver=theirs.solver)
-        params["autoencoders"] = {name: _reader(autoencoders, theirs, name) for name in kept}
+        params["autoencoders"] = {name: found.params[name] for name in kept}
     provenance = {**config.provenance, "run": run.config.run_id, "step": step, "parameters": "average (EMA)"}
     config = dataclasses.replace(config, provenance=provenance)
     return save_model(out, config, params, overwrite=overwrite, track=track)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Autoencoders:
+    """Those that made the latents."""
+
+    where: str
+    config: ModelConfig
+    params: Mapping[str, Callable[[], Any]]
+    latent_space: Callable[[], str | None]
+
+
+def _of_model(path: str | Path) -> _Autoencoders:
+    config = load_config(path)
+    return _Autoencoders(
+        where=str(path),
+        config=config,
+        params={name: _reader(path, config, name) for name in config.autoencoders},
+        latent_space=lambda: load_hashes(path).latent_space,
+    )
+
+
+def _of_runs(runs: Sequence[RunDirectory]) -> _Autoencoders:
+    config, params = join_autoencoders(runs)
+
+    def latent_space() -> str | None:
+        return model_hashes(config, {"autoencoders": {name: read() for name, read in params.items()}}).latent_space
+
+    where = ", ".join(str(run.path) for run in runs)
+    return _Autoencoders(where=where, config=config, params=params, latent_space=latent_space)
 
 
 def averaged_backbone(run: RunDirectory, step: int) -> Any:
