@@ -268,14 +268,25 @@ def l2a_stack(values: Values) -> np.ndarray:
     missing = [m.name for m in groups if m.name not in values]
     if missing:
         raise InputError(f"{missing[0]} is missing; the twelve bands of S2L2A are compared together")
+    for m in groups:
+        if len(values[m.name]) != len(m.bands):
+            raise InputError(f"{m.name} has {len(values[m.name])} bands; expected {' '.join(m.bands)}")
     bands = {band: values[m.name][i] for m in groups for i, band in enumerate(m.bands)}
     side = max(image.shape[-1] for image in bands.values())
     return np.stack([enlarge(bands[band], side) for band in L2A_BANDS]).astype(np.float32)
 
 
 def enlarge(image: np.ndarray, side: int) -> np.ndarray:
-    """An image (y, x) on a finer grid of `side` pixels, by repetition."""
-    factor = side // image.shape[-1]
+    """An image (y, x) on a finer grid of `side` pixels, by repetition.
+
+    Raises:
+        InputError: the sides are no multiples.
+    """
+    factor, rest = divmod(side, image.shape[-1])
+    if rest:
+        raise InputError(
+            f"an image of {image.shape[-1]} px does not fit a grid of {side} px: other ground or other bands"
+        )
     return image.repeat(factor, axis=-2).repeat(factor, axis=-1)
 
 

@@ -12,7 +12,7 @@ from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
 from copgen_jax.evaluation.protocols.maps import place_map
 from copgen_jax.evaluation.protocols.protocol import Outcome
 from copgen_jax.evaluation.protocols.results import Result
-from copgen_jax.evaluation.protocols.single import scores_of
+from copgen_jax.evaluation.protocols.single import MODALITIES, scores_of
 from copgen_jax.evaluation.report import published
 from copgen_jax.evaluation.report.content import Figure, Section, Table
 
@@ -169,6 +169,8 @@ def summarise_location(outcome: Outcome) -> Section:
 def runs_of(outcome: Outcome, source: str) -> list[tables.Run]:
     """The stored sums of one source as runs, one per experiment and seed."""
     found = []
+    # What the models and the data do not have at all is not what was left out.
+    beyond = [target for target in MODALITIES if target not in outcome.bench.modalities.products]
     for experiment in outcome.experiments:
         by_seed: dict[int, list[tuple[str, str, Mapping[str, Any]]]] = defaultdict(list)
         for result in outcome.of(source, experiment):
@@ -179,7 +181,7 @@ def runs_of(outcome: Outcome, source: str) -> list[tables.Run]:
             found.append(
                 tables.Run(
                     model=source,
-                    given=frozenset(_published(experiment.given)),
+                    given=frozenset(_published([*experiment.given, *beyond])),
                     generated=frozenset(_published(targets)),
                     seed=seed,
                     report={

@@ -1,0 +1,287 @@
+"""Protocols as data, and running them: whatever is odd is told, what is done is not done again."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from copgen_jax.errors import InputError
+from copgen_jax.evaluation.metrics.tables import best_of_n, leave_one_out
+from copgen_jax.evaluation.protocols.protocol import Settings
+from copgen_jax.evaluation.protocols.registry import PROTOCOLS
+from copgen_jax.evaluation.protocols.results import from_plain, to_plain
+from copgen_jax.evaluation.protocols.running import Evaluation, evaluate, outcome_of, plan_task
+from copgen_jax.evaluation.protocols.single_report import runs_of
+from copgen_jax.evaluation.protocols.stochastic_report import source_numbers
+from copgen_jax.evaluation.scenes import WorldBench
+from copgen_jax.evaluation.simulators import Held, held
+from copgen_jax.evaluation.sources import Sample, file_name
+from copgen_jax.modalities import COPGEN, DEMO
+
+SMALL = DEMO.subset(["location", "DEM", "LULC", "S2L2A"])
+BENCH = WorldBench(3, SMALL, 3)
+
+
+@dataclasses.dataclass
+class Echo:
+    """Gives the truth, changed by a function of (name, values, seed)."""
+
+    name: str = "echo"
+    change: object = None
+    drawn: list = dataclasses.field(default_factory=list)
+    lost: tuple = ()
+
+    kind = "predictions"
+
+    @property
+    def settings(self):
+        return {"kind": self.kind}
+
+    def modalities(self, every):
+        return every
+
+    def seeds(self, scene, experiment):
+        return experiment.seeds(scene)
+
+    def draw(self, scenes, experiment):
+        for scene in scenes:
+            for i, seed in enumerate(self.seeds(scene.name, experiment)):
+                if (scene.name, i) in self.lost:
+                    continue
+                self.drawn.append((scene.name, experiment.name, seed))
+                truth = scene.truths[i % len(scene.truths)]
+                names = experiment.wanted(SMALL)
+                change = self.change or (lambda name, values, seed: values)
+                yield Sample(
+                    cell=scene.name,
+                    seed=seed,
+                    values={name: change(name, np.array(truth[name]), seed) for name in names},
+                )
+
+
+def run(out, source, *protocols, bench=BENCH, settings=None, **how):
+    settings = settings or Settings(seeds=3, acquisitions=3)
+    tasks = tuple(plan_task(PROTOCOLS[name], bench, settings) for name in protocols)
+    evaluation = Evaluation(tasks=tasks, sources=(source,), settings=settings, out=out)
+    evaluate(evaluation, **how)
+    return [outcome_of(evaluation, task) for task in tasks]
+
+
+# protocols as data
+
+
+@pytest.mark.parametrize(
+    ("name", "sets", "seeds"),
+    [("stochastic", 1, 16), ("peak", 7, 20), ("leave-one-out", 15, 8), ("band-infilling", 12, 8), ("narrowing", 6, 25),
+     ("spectra", 1, 8), ("seasonality", 6, 25), ("climate", 8, 51), ("location", 1, 25)],
+)  # fmt: skip
+def test_sizes_are_the_published_ones(name, sets, seeds):
+    experiments = PROTOCOLS[name].experiments(COPGEN, False)
+    assert len(experiments) == sets
+    assert len({e.name for e in experiments}) == sets
+    for experiment in experiments:
+        assert len(set(experiment.pool)) == len(experiment.pool)
+        wanted, given = experiment.wanted(COPGEN), COPGEN.resolve(experiment.given)
+        assert wanted
+        assert not set(wanted) & set(given)
+    assert min(len(e.seeds("433D_629L")) for e in experiments) == seeds
+
+
+def test_fifteen_runs_give_the_thirty_rows_of_leave_one_out():
+    rows = set()
+    for experiment in PROTOCOLS["leave-one-out"].experiments(COPGEN, False):
+        assert "timestamp" not in experiment.given
+        assert "cloud_mask" in experiment.given
+        one, other = experiment.want
+        rows |= {(one, other), (other, one)}
+    assert len(rows) == 30
+
+
+def test_infilling_has_every_split():
+    splits = {(e.given, e.want) for e in PROTOCOLS["band-infilling"].experiments(COPGEN, False)}
+    assert (("S2L2A_10m",), ("S2L2A_60m", "S2L2A_20m")) in splits
+    assert (("S2L1C_60m", "S2L1C_20m"), ("S2L1C_10m",)) in splits
+
+
+def test_seeds_are_the_published_selection():
+    (experiment,) = PROTOCOLS["stochastic"].experiments(COPGEN, False)
+    first = (0, 1, 3, 8, 10, 11, 13, 14, 16, 18, 19, 20, 22, 25, 29, 30)
+    assert experiment.seeds("106D_246R") == first
+    assert len({experiment.seeds(f"{row}U_0R") for row in range(20)}) == 20
+
+
+def test_which_conditions_the_world_redraws_exactly():
+    stochastic = PROTOCOLS["stochastic"].experiments(COPGEN, True)[0]
+    assert held(stochastic, COPGEN) == Held((), True)
+    narrowing = PROTOCOLS["narrowing"].experiments(COPGEN, True)
+    assert [held(e, COPGEN) for e in narrowing] == [
+        Held((), False), Held(("timestamp",), False), Held(("timestamp", "cloud_mask"), False), None, None,
+    ]  # fmt: skip
+    assert held(PROTOCOLS["stochastic"].experiments(COPGEN, False)[0], COPGEN) is None
+    assert all(held(e, COPGEN) is None for e in PROTOCOLS["climate"].experiments(COPGEN, True))
+
+
+def test_given_values_can_be_replaced():
+    bench = WorldBench(3, DEMO, 1)
+    scene = bench.scene(bench.names[0], 1)
+    by_name = {e.name: e for e in PROTOCOLS["seasonality"].experiments(DEMO, True)}
+    dated = by_name["dated"].conditions(scene, DEMO).values["timestamp"]
+    later = by_name["half-a-year-later"].conditions(scene, DEMO).values["timestamp"]
+    assert later - dated == np.timedelta64(183, "D")
+    moved = by_name["moved-to-Egypt"].conditions(scene, DEMO).values["location"]
+    assert moved.tolist() == [25.75, 25.69]
+    water = PROTOCOLS["climate"].experiments(DEMO, True)[0].conditions(scene, DEMO)
+    assert set(water.values) == {"LULC", "cloud_mask"}
+    assert np.unique(water.values["LULC"]).tolist() == [1]
+
+
+# numbers
+
+
+def test_the_truth_itself_has_no_error(tmp_path):
+    outcomes = run(tmp_path, Echo(), "peak", "leave-one-out", "location")
+    for outcome, select in zip(outcomes, (best_of_n, leave_one_out, best_of_n), strict=True):
+        runs = runs_of(outcome, "echo")
+        assert runs
+        for one in runs:
+            for target, scores in one.report.items():
+                perfect = {"mae": 0.0, "overall_top1": 1.0, "median_km": pytest.approx(0, abs=1e-6)}
+                (metric,) = set(scores) & set(perfect)
+                assert scores[metric] == perfect[metric], (target, scores)
+        assert any(select(one, target) for one in runs for target in one.report)
+
+
+def test_a_constant_error_is_the_mean_error(tmp_path):
+    def change(name, values, seed):
+        return values + np.float32(0.01 * seed) if name.startswith("S2L2A") else values
+
+    (outcome,) = run(tmp_path, Echo(change=change), "band-infilling")
+    section = outcome.protocol.summarise(outcome)
+    seeds = outcome.experiments[0].seeds("any")
+    errors = [row[3] for row in section.tables[0].rows]
+    assert errors == pytest.approx([0.01 * np.mean(seeds)] * len(errors), rel=1e-4)
+
+
+def test_samples_that_are_the_truths_are_as_wide_as_they(tmp_path):
+    (outcome,) = run(tmp_path, Echo(), "stochastic", settings=Settings(seeds=4, acquisitions=4))
+    (experiment,) = outcome.experiments
+    numbers = source_numbers(outcome.of("echo", experiment))
+    assert numbers["ratio"] == pytest.approx(1)
+    assert numbers["bias"] == pytest.approx(0, abs=1e-7)
+    assert numbers["recall"] == numbers["precision"] == 1
+    assert numbers["nn"] == 0  # copies, not excellence: every nearest neighbour is the copy
+
+
+# bad input
+
+
+def problems(outcome) -> list[str]:
+    (experiment,) = outcome.experiments
+    return [p for result in outcome.of("echo", experiment) for p in result.problems]
+
+
+def test_nan_pixels_are_told_and_not_averaged_away(tmp_path):
+    def change(name, values, seed):
+        if name == "S2L2A_10m":
+            values[0, 0, 0] = np.nan
+        return values
+
+    (outcome,) = run(tmp_path, Echo(change=change), "stochastic")
+    assert any("NaN pixels" in p for p in problems(outcome))
+    numbers = source_numbers(outcome.of("echo", outcome.experiments[0]))
+    assert np.isnan(numbers["recall"])
+    assert np.isnan(numbers["bias"])
+
+
+def test_one_sample_and_constant_images_are_told(tmp_path):
+    (outcome,) = run(tmp_path / "one", Echo(), "stochastic", settings=Settings(seeds=1, acquisitions=3))
+    assert any("two are needed" in p for p in problems(outcome))
+    assert any("no spread" in p for p in problems(outcome))
+    (outcome,) = run(tmp_path / "flat", Echo(change=lambda name, values, seed: 0 * values + 0.1), "stochastic")
+    assert any("constant in every band" in p for p in problems(outcome))
+    assert any("exact copies" in p for p in problems(outcome))
+    assert outcome.protocol.summarise(outcome).problems
+
+
+def test_other_band_counts_and_missing_bands_are_told(tmp_path):
+    (outcome,) = run(tmp_path, Echo(change=lambda name, values, seed: values[:-1] if name == "S2L2A_20m" else values),
+                     "stochastic")  # fmt: skip
+    assert all(not result.data for result in outcome.of("echo", outcome.experiments[0]))
+    assert any("not scored" in p for p in problems(outcome))
+
+
+def test_a_cell_with_fewer_samples_is_told(tmp_path):
+    lost = (BENCH.names[0], 1)
+    (outcome,) = run(tmp_path, Echo(lost=(lost,)), "spectra")
+    results = {r.cell: r for r in outcome.of("echo", outcome.experiments[0])}
+    assert results[BENCH.names[0]].samples == 2
+    assert any("2 of 3 samples" in p for p in results[BENCH.names[0]].problems)
+    assert not results[BENCH.names[1]].problems
+
+
+# running
+
+
+def test_what_is_done_is_not_done_again(tmp_path):
+    first = Echo()
+    run(tmp_path, first, "spectra")
+    assert len(first.drawn) == 9
+    path = next((tmp_path / "cells").rglob(f"{BENCH.names[1]}.json"))
+    before = {p: p.read_bytes() for p in (tmp_path / "cells").rglob("*.json")}
+    path.unlink()
+    again = Echo()
+    run(tmp_path, again, "spectra")
+    assert {cell for cell, _, _ in again.drawn} == {BENCH.names[1]}
+    after = {p: p.read_bytes() for p in (tmp_path / "cells").rglob("*.json")}
+    for p, content in before.items():
+        ours, theirs = (json.loads(text) for text in (content, after[p]))
+        assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_shards_together_are_the_whole(tmp_path):
+    parts = [Echo(), Echo()]
+    for i, part in enumerate(parts):
+        run(tmp_path, part, "spectra", shard=(i, 2))
+    assert not {d[0] for d in parts[0].drawn} & {d[0] for d in parts[1].drawn}
+    rest = Echo()
+    (outcome,) = run(tmp_path, rest, "spectra")
+    assert not rest.drawn
+    assert [r.cell for r in outcome.of("echo", outcome.experiments[0])] == list(BENCH.names)
+
+
+def test_results_of_something_else_are_not_mixed_in(tmp_path):
+    run(tmp_path, Echo(), "spectra")
+    with pytest.raises(InputError, match="other settings"):
+        run(tmp_path, Echo(), "spectra", settings=Settings(seeds=2))
+    with pytest.raises(InputError, match="other data"):
+        run(tmp_path, Echo(), "spectra", bench=WorldBench(4, SMALL, 3))
+    run(tmp_path, Echo(), "spectra", settings=Settings(seeds=2), overwrite=True)
+
+
+def test_damage_names_the_file(tmp_path):
+    run(tmp_path, Echo(), "spectra")
+    path = next((tmp_path / "cells").rglob("*.json"))
+    path.write_text("{")
+    with pytest.raises(InputError, match=path.name):
+        run(tmp_path, Echo(), "spectra")
+
+
+def test_numbers_survive_the_file():
+    value = {"a": [1.5, float("nan"), float("inf"), -float("inf")], "b": {"c": np.float32(2)}, "d": np.arange(3)}
+    back = from_plain(json.loads(json.dumps(to_plain(value), allow_nan=False)))
+    assert np.isnan(back["a"][1])
+    assert back["a"][2:] == [float("inf"), -float("inf")]
+    assert back["b"] == {"c": 2.0}
+    assert back["d"] == [0, 1, 2]
+
+
+def test_file_names_are_harmless_and_unique():
+    for text in ("../../etc/passwd", "a/b", "a\\b", "a b", "x" * 300, "é", ""):
+        name = file_name(text)
+        assert "/" not in name
+        assert "\\" not in name
+        assert not name.startswith(".")
+        assert len(name) <= 100
+    assert file_name("a/b") != file_name("a b")
+    assert file_name("433D_629L_patch_3") == "433D_629L_patch_3"
