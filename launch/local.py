@@ -16,6 +16,7 @@ import time
 
 
 def main() -> int:
+    """Start the processes and wait for them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--processes", type=int, required=True)
     parser.add_argument("--grace", type=float, default=60.0, help="seconds that the others have when one has failed")
@@ -29,12 +30,14 @@ def main() -> int:
 
 
 def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
 def start(command: list[str], address: str, processes: int, number: int) -> subprocess.Popen:
+    """One process of the job."""
     job = {
         "JAX_COORDINATOR_ADDRESS": address,
         "JAX_NUM_PROCESSES": str(processes),

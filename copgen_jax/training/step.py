@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
@@ -22,6 +23,7 @@ from copgen_jax.diffusion.schedule import NETWORK_TIME
 from copgen_jax.modalities import ModalitySet
 from copgen_jax.model import latents_from_moments
 from copgen_jax.nn.backbone import Backbone
+from copgen_jax.nn.layers import LayerNorm
 from copgen_jax.parallel import DATA, FSDP
 from copgen_jax.training.config import OptimiserConfig
 from copgen_jax.training.optimiser import TrainState, Update, update_state
@@ -81,9 +83,10 @@ def draw_batch(
     return draw_example(objective, jax.random.fold_in(key, NOISE), clean, presence)
 
 
-def example_loss(backbone: Backbone, params: Params, example: Example) -> Loss:
-    """The loss of the backbone on a noised batch."""
-    predictions = backbone.apply({"params": params}, example.inputs, example.network_time)
+def example_loss(backbone: Backbone, params: Params, example: Example, *, mesh: Any = None) -> Loss:
+    """The loss of the backbone on a noised batch, which lies on `mesh` (None for one device)."""
+    with nn.intercept_methods(functools.partial(_cut_along_batch, mesh=mesh)):
+        predictions = backbone.apply({"params": params}, example.inputs, example.network_time)
     return weighted_error(predictions, example)  # pyright: ignore
 
 
@@ -102,7 +105,7 @@ def loss_and_gradients(
 
     def of(example: Example) -> tuple[tuple[jax.Array, Errors], Params]:
         def total(params: Params) -> tuple[jax.Array, Errors]:
-            loss = example_loss(backbone, params, example)
+            loss = example_loss(backbone, params, example, mesh=mesh)
             return loss.total, _errors(loss, example)
 
         return jax.value_and_grad(total, has_aux=True)(params)
@@ -154,6 +157,17 @@ def _errors(loss: Loss, example: Example) -> Errors:
         hot = jax.nn.one_hot(place, TIME_BINS, dtype=jnp.float32)
         by_time = by_time + jnp.stack([error @ hot, counts @ hot], axis=-1)
     return Errors(by_modality=by_modality, by_time=by_time)
+
+
+def _cut_along_batch(call: Any, arguments: Any, options: Any, context: Any, *, mesh: Any) -> Any:
+    """Keep what layers put out, and its gradient, cut along the batch.
+
+    Left to itself XLA takes over the parameters' cut here and there, and moves activations instead of parameters.
+    """
+    found = call(*arguments, **options)
+    if mesh is None or not isinstance(context.module, nn.Dense | LayerNorm):
+        return found
+    return jax.lax.with_sharding_constraint(found, NamedSharding(mesh, PartitionSpec((DATA, FSDP))))
 
 
 def _micro_batches(x: jax.Array, *, count: int, mesh: Any) -> jax.Array:

@@ -36,9 +36,10 @@ def runs(tmp_path_factory):
     return {"eight devices": dict(np.load(place / "8.npz")), "two processes": dict(np.load(place / "2x4.npz"))}
 
 
-def part(arrays, fsdp, when):
-    start = f"{fsdp}/{when}/"
-    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
+def part(arrays, prefix):
+    """The arrays of a state, its counters left out."""
+    of_state = {name.removeprefix(f"{prefix}/"): array for name, array in arrays.items() if name.startswith(prefix)}
+    return {name: array for name, array in of_state.items() if array.ndim}
 
 
 def relative(a, b):
@@ -51,17 +52,24 @@ def relative(a, b):
 @pytest.mark.parametrize("where", ["eight devices", "two processes"])
 def test_same_losses_and_states(runs, where, mesh):
     one, many = runs["eight devices"], runs[where]
-    np.testing.assert_allclose(many[f"{MESHES[mesh]}/losses"], one[f"{ONE}/losses"], rtol=1e-5)
-    expected = part(one, ONE, "end")
-    found = part(many, MESHES[mesh], "end")
+    np.testing.assert_allclose(many[f"losses/{MESHES[mesh]}"], one[f"losses/{ONE}"], rtol=1e-5)
+    expected = part(one, f"end/{ONE}")
+    found = part(many, f"end/{MESHES[mesh]}")
     assert found.keys() == expected.keys()
     for name in expected:
         assert relative(found[name], expected[name]) < 1e-4, name
 
 
+def test_they_start_alike(runs):
+    """Random parameters are drawn whole on one device, and in shares by two processes."""
+    one, two = (part(runs[where], "start") for where in ("eight devices", "two processes"))
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name], err_msg=name)
+
+
 def test_they_moved(runs):
-    start, end = part(runs["eight devices"], ONE, "start"), part(runs["eight devices"], ONE, "end")
-    assert {name.split("/")[0] for name in end} == {"params", "ema", "moments"}
+    start, end = part(runs["eight devices"], "start"), part(runs["eight devices"], f"end/{ONE}")
+    assert {name.split("/")[0] for name in end} == {"params", "ema_params", "moments"}
     for name in end:
         assert relative(end[name], start[name]) > 1e-3, name
 
