@@ -213,7 +213,7 @@ def test_pace_counts_devices_as_busy_once(monkeypatch):
     assert standing.waits["read"] == pytest.approx(0.2)
     assert standing.megapixels_per_second == pytest.approx(3.0)
     assert standing.seconds_left == pytest.approx(10.0)
-    assert "shard 2/4: 0 patches, 3.00 MPix/s, 0:00:10 left" in str(standing)
+    assert "shard 2/4: 0 patches, 3 MPix/s, 0:00:10 left" in str(standing)
 
 
 def run(capsys, *arguments):
@@ -227,7 +227,7 @@ def test_command_says_figures_and_goes_on(data, model, tmp_path, capsys):
     assert code == 0
     assert json.loads(said.out)["patches"] == len(CELLS) * 144
     assert not (tmp_path / "out").exists()
-    code, said = run(capsys, *base, "--task", "0/2", "--json")
+    code, said = run(capsys, *base, "--s2-offset", "1000", f"{CELLS[0]}=0", "--task", "0/2", "--json")
     figures = json.loads(said.out)
     assert (code, figures["complete"], figures["shards"]) == (0, False, 2)
     assert figures["megapixels_per_second"] > 0
@@ -238,6 +238,18 @@ def test_command_says_figures_and_goes_on(data, model, tmp_path, capsys):
     code, said = run(capsys, *base, "--resume")
     assert code == 0
     assert "shard 1/1" in said.out
+    assert open_store(tmp_path / "out").complete
+
+
+def test_processes_of_a_jax_job_take_their_shares(data, model, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "2")
+    shards = []
+    for process in range(2):
+        monkeypatch.setenv("JAX_PROCESS_ID", str(process))
+        code, said = run(capsys, "encode", "--data", data, "--model", model, "--out", tmp_path / "out", "--json")
+        assert code == 0
+        shards.append(json.loads(said.out)["shards"])
+    assert min(shards) > 0
     assert open_store(tmp_path / "out").complete
 
 

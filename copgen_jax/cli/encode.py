@@ -132,25 +132,24 @@ def _options(arguments: argparse.Namespace) -> Any:
 
 
 def _task(arguments: argparse.Namespace) -> Any:
-    """The share of this process: as stated, or as the environment of a job of many JAX processes says.
+    """The share of this process: as stated, or as the launcher of a job of many JAX processes says.
+
+    The processes are not connected (`jax.distributed`): none has to wait for, or dies with, another.
 
     Raises:
         InputError: not I/N, or combined with --overwrite.
     """
+    import os
+
     from copgen_jax.encode import Task
+    from copgen_jax.parallel import PROCESS, PROCESSES
 
-    if arguments.task is None:
-        import jax
-
-        from copgen_jax.parallel import start_processes
-
-        start_processes()
-        task = Task(index=jax.process_index(), count=jax.process_count())
-    else:
-        index, _, count = arguments.task.partition("/")
-        if not (index.isdigit() and count.isdigit()):
-            raise InputError(f"--task is {arguments.task!r}; expected I/N, such as 0/16 for the first of 16")
-        task = Task(index=int(index), count=int(count))
+    launched = f"{os.environ.get(PROCESS, '0')}/{os.environ.get(PROCESSES, '1')}"
+    index, _, count = (arguments.task or launched).partition("/")
+    if not (index.isdigit() and count.isdigit()):
+        what = f"--task is {arguments.task!r}" if arguments.task else f"{PROCESS}/{PROCESSES} is {launched!r}"
+        raise InputError(f"{what}; expected I/N, such as 0/16 for the first of 16")
+    task = Task(index=int(index), count=int(count))
     if task.count > 1 and arguments.overwrite:
         raise InputError("several processes would remove each other's shards under --overwrite; delete the store first")
     return task
@@ -164,17 +163,20 @@ def _threads(asked: int | None) -> int:
     return asked or min(8, len(os.sched_getaffinity(0)))
 
 
-def stated_offsets(words: list[str]) -> dict[str, int] | int | None:
-    """One number for all, numbers by WHAT, or a number followed by exceptions."""
-    from copgen_jax.cli.generate import pairs
-    from copgen_jax.modalities import COPGEN
+def stated_offsets(words: list[str]) -> dict[str, int] | None:
+    """Numbers by WHAT, and one without for all else, as `copgen_jax.data.majortom.open_data` takes them.
 
-    sentinel2 = [p for p in COPGEN.products if COPGEN.of_product(p)[0].encoding == "reflectance"]
+    Raises:
+        InputError: no whole number, or several without WHAT.
+    """
+    from copgen_jax.cli.generate import pairs
+
     bare = [word for word in words if "=" not in word]
-    named = pairs([*(f"{p}={bare[0]}" for p in sentinel2 if bare), *(w for w in words if "=" in w)], "--s2-offset")
+    named = {"all": bare[0]} if bare else {}
+    named |= pairs([word for word in words if "=" in word], "--s2-offset")
     for key, value in named.items():
         if not value.removeprefix("-").isdigit() or len(bare) > 1:
-            raise InputError(f"--s2-offset {key} is {value!r}; expected a whole number such as 1000 or 0")
+            raise InputError(f"--s2-offset {key} is {value!r}; expected one whole number such as 1000 or 0")
     return {key: int(value) for key, value in named.items()} or None
 
 
@@ -182,7 +184,7 @@ def _say_plan(terminal, plan, task) -> None:
     cells = ", ".join(f"{len(names):,} in {split}" for split, names in plan.cells.items())
     terminal.say(
         f"{cells}: {plan.description.patches_per_cell} patches each, {plan.patches:,} in all; "
-        f"at most {plan.bytes_at_most / 1e9:.2f} GB of moments"
+        f"at most {plan.bytes_at_most / 1e6:,.0f} MB of moments"
     )
     terminal.say(f"modalities: {', '.join(plan.images.names)}")
     lacking = [m.name for m in plan.description.modalities.images if m.name not in plan.images]
@@ -196,7 +198,7 @@ def _outcome(out: str, encoded, left_out: list[str]) -> list[str]:
     standing = encoded.standing
     lines = [
         f"wrote {standing.shards} shards of {out} in {standing.seconds:.0f} s: {standing.patches:,} patches, "
-        f"{standing.images:,} images, {standing.megapixels_per_second:.2f} MPix/s, "
+        f"{standing.images:,} images, {standing.megapixels_per_second:.3g} MPix/s, "
         f"devices idle {standing.idle_share:.0%}"
     ]
     if encoded.not_whole:

@@ -45,7 +45,7 @@ class Standing:
         waits = ", ".join(f"{stage} {share:.0%}" for stage, share in self.waits.items())
         return (
             f"shard {self.shards}/{self.total_shards}: {self.patches:,} patches, "
-            f"{self.megapixels_per_second:.2f} MPix/s, {_minutes(self.seconds_left)} left; time goes to {waits}; "
+            f"{self.megapixels_per_second:.3g} MPix/s, {_minutes(self.seconds_left)} left; time goes to {waits}; "
             f"devices idle {self.idle_share:.0%}"
         )
 

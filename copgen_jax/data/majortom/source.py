@@ -42,7 +42,8 @@ def open_data(
         path: holds `Core-S2L2A`, `Core-DEM`, ..., or `S2L2A`, `DEM`, ... with a file per tile.
         modalities: those to read.
         s2_offset: the DN of zero reflectance, where tags and product names do not say it or say it wrongly: one number,
-            or numbers by product (`S2L2A`), place (`433D_629L_3_1`) or both (`433D_629L_3_1/S2L2A`).
+            or numbers by product (`S2L2A`), place (`433D_629L_3_1`) or both (`433D_629L_3_1/S2L2A`), and `all` for the
+            rest.
 
     Raises:
         InputError: neither layout, no cells, damaged metadata, rasters on another grid, an unknown offset.
@@ -54,9 +55,9 @@ def open_data(
     if flat:
         raise InputError(f"{flat[0]} has no resolution in metres: it cannot be cut from Major TOM cells")
     products = tuple(dict.fromkeys(m.product for m in modalities.images if m.encoding == "reflectance"))
-    stated = (
-        s2_offset if isinstance(s2_offset, Mapping) else {} if s2_offset is None else dict.fromkeys(products, s2_offset)
-    )
+    stated = dict(s2_offset) if isinstance(s2_offset, Mapping) else {} if s2_offset is None else {"all": s2_offset}
+    if "all" in stated:
+        stated = dict.fromkeys(products, stated.pop("all")) | stated
     if any((root / folder).is_dir() for folder in PRODUCT_FOLDERS.values()):
         source: Source = MajorTom(root, modalities, s2_offset=stated)
     elif is_tiles(root):
