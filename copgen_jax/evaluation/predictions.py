@@ -96,14 +96,15 @@ class PredictionSource:
         Raises:
             InputError: there is none.
         """
-        folders = [p for depth in (".", "*", "*/*") for p in sorted(self.root.glob(depth)) if _is_run(p)]
+        below = [p for depth in ("*", "*/*") for p in sorted(self.root.glob(depth))]
+        folders = [p for p in (self.root, *below) if _is_run(p)]
         if not folders:
             raise InputError(
                 f"{self.root} holds no runs; expected directories input_<given>_output_<generated>_seed_<n> with "
                 f"generations/ in them"
             )
         found = []
-        for folder in dict.fromkeys(folders):
+        for folder in folders:
             given, generated, seed = run_name(folder.resolve().name)
             found.append(RunFolder(path=folder, given=given, generated=generated, seed=seed))
         return tuple(found)

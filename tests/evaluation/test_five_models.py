@@ -6,7 +6,7 @@ from copgen_jax.evaluation.protocols.protocol import Settings
 from copgen_jax.evaluation.protocols.registry import PROTOCOLS
 from copgen_jax.evaluation.protocols.running import Evaluation, evaluate, outcome_of, plan_task
 from copgen_jax.evaluation.report.content import Section
-from copgen_jax.evaluation.report.verdicts import answer, checks_by_source
+from copgen_jax.evaluation.report.verdicts import answer, checks_by_source, faults
 from copgen_jax.evaluation.scenes import WorldBench
 from copgen_jax.evaluation.simulators import FAULTS, SimulatedSource
 from copgen_jax.modalities import DEMO, ModalitySet
@@ -89,4 +89,9 @@ def test_a_hundred_held_out_cells_and_the_verdicts(tmp_path):
     assert narrow["calibrated"] != "yes"
     assert biased["faithful"] == "no"
     assert biased["calibrated"] == "no"
-    assert len({tuple(sorted(row.items())) for row in given.values()}) >= 4
+    assert biased["diverse"] == "yes"
+    said = {
+        source: tuple(faults(checks) for checks in by_question.values())
+        for source, by_question in checks_by_source([section]).items()
+    }
+    assert len(set(said.values())) == 5  # in words, all five are apart

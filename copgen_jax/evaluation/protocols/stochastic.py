@@ -13,7 +13,7 @@ import numpy as np
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics import physics
 from copgen_jax.evaluation.metrics.calibration import ALL, calibrate_cell
-from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
+from copgen_jax.evaluation.metrics.distribution import L2A_BANDS, pool_spectra, precision_recall
 from copgen_jax.evaluation.metrics.power_spectrum import radial_spectrum, smoothing
 from copgen_jax.evaluation.metrics.speckle import equivalent_looks
 from copgen_jax.evaluation.metrics.stochastic import score_cell
@@ -58,7 +58,7 @@ def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], setti
         return Scored(data={}, problems=cell.problems, picture=picture)
     calibration, problems = _calibration(scene, real, members)
     data: dict[str, Any] = {
-        "record": cell.record | _ratio(cell.record),
+        "record": cell.record | _ratio(cell.record) | _centred(real, members),
         "calibration": calibration,
         "physics": _physics(scene, samples),
     }
@@ -69,6 +69,13 @@ def _ratio(record: dict[str, float]) -> dict[str, float]:
     """Width of the model's set over that of the real one."""
     real, ours = record["real_spec_intra_set_dist"], record.get("model_spec_intra_set_dist", math.nan)
     return {"intra_set_ratio": ours / real if real > 0 else math.nan}
+
+
+def _centred(real: np.ndarray, members: np.ndarray) -> dict[str, float]:
+    """Recall of the sets about their own means: width without place, which a bias would hide."""
+    sets = [pool_spectra(images) for images in (real, members)]
+    _, recall = precision_recall(*(vectors - vectors.mean(axis=0) for vectors in sets))
+    return {"model_spec_recall_centred": recall}
 
 
 def _calibration(scene: Scene, real: np.ndarray, members: np.ndarray) -> tuple[dict[str, Any], list[str]]:

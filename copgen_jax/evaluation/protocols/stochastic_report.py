@@ -95,6 +95,7 @@ def source_numbers(results: Sequence[Result]) -> dict[str, Any]:
         "ratio": sum(w[0] for w in widths) / sum(w[1] for w in widths) if widths else math.nan,
         "precision": mean("model_spec_precision"),
         "recall": mean("model_spec_recall"),
+        "recall_centred": mean("model_spec_recall_centred"),
         "nn": mean("model_spec_nn_accuracy"),
         "bias": float(np.nanmean(per_cell)) if np.isfinite(per_cell).any() else math.nan,
         "rank_bias": ranks.bias if ranks else math.nan,
@@ -115,36 +116,82 @@ def checks_of(mine: Mapping[str, Any], ideal: Mapping[str, Any] | None) -> list[
     cells = int(mine["cells"])
     n, m = round(mine["n"]), round(mine["m"]) if not math.isnan(mine["m"]) else 0
     nn = ideal["nn"] if ideal else ideal_nn_accuracy(n, m) if n + m > 1 else math.nan
-    precision, recall = (ideal[k] if ideal else 0.96 for k in ("precision", "recall"))
+    precision, recall = (ideal[k] if ideal else 0.96 for k in ("precision", "recall_centred"))
 
-    def check(question, what, value, ideal_value, good, fair):
-        return Check(question=question, what=what, value=value, ideal=ideal_value, good=good, fair=fair, cells=cells)
+    def check(question, what, value, ideal_value, good, fair, below="", above=""):
+        return Check(
+            question=question, what=what, value=value, ideal=ideal_value, good=good, fair=fair, cells=cells,
+            below=below, above=above,
+        )  # fmt: skip
 
+    narrow, wide, centred = "too narrow", "too wide", mine["recall_centred"]
     found = [
-        check("faithful", "1-NN accuracy, spectra", mine["nn"], nn, (0.0, nn + 0.1), (0.0, 0.85)),
-        check("faithful", "bias, reflectance", mine["bias"], 0.0, (-0.01, 0.01), (-0.03, 0.03)),
-        check("faithful", "precision", mine["precision"], precision, (precision - 0.1, 1.0), (0.5, 1.0)),
-        check("diverse", "intra-set distance over real", mine["ratio"], 1.0, (0.85, 1.18), (0.6, 1.7)),
-        check("diverse", "recall", mine["recall"], recall, (recall - 0.1, 1.0), (0.5, 1.0)),
-        check("calibrated", "rank histogram, width", mine["rank_width"], 1.0, (0.88, 1.14), (0.7, 1.5)),
-        check("calibrated", "rank histogram, bias", mine["rank_bias"], 0.0, (-0.04, 0.04), (-0.12, 0.12)),
-        check("calibrated", "spread over error", mine["spread_skill"], 1.0, (0.85, 1.18), (0.6, 1.7)),
-    ]
+        check("faithful", "1-NN accuracy, spectra", mine["nn"], nn, (0.0, nn + 0.1), (0.0, 0.85), above="separable"),
+        check("faithful", "bias, reflectance", mine["bias"], 0.0, (-0.01, 0.01), (-0.03, 0.03), "dark", "bright"),
+        check("faithful", "precision", mine["precision"], precision, (precision - 0.1, 1.0), (0.5, 1.0), "unlikely"),
+        check("diverse", "intra-set distance over real", mine["ratio"], 1.0, (0.85, 1.18), (0.6, 1.7), narrow, wide),
+        check("diverse", "recall, sets centred", centred, recall, (recall - 0.1, 1.0), (0.5, 1.0), narrow),
+        check(
+            "calibrated", "rank histogram, width", mine["rank_width"], 1.0, (0.88, 1.14), (0.7, 1.5),
+            "underconfident", "overconfident",
+        ),
+        check(
+            "calibrated", "rank histogram, bias", mine["rank_bias"], 0.0, (-0.04, 0.04), (-0.12, 0.12),
+            "biased high", "biased low",
+        ),
+        check(
+            "calibrated", "spread over error", mine["spread_skill"], 1.0, (0.85, 1.18), (0.6, 1.7),
+            "overconfident", "underconfident",
+        ),
+    ]  # fmt: skip
     values = mine["physics"]
     if "ndvi" in values:
-        found.append(check("physical", "NDVI less real, by class", values["ndvi"], 0.0, (-0.03, 0.03), (-0.1, 0.1)))
+        found.append(
+            check(
+                "physical",
+                "NDVI less real, by class",
+                values["ndvi"],
+                0.0,
+                (-0.03, 0.03),
+                (-0.1, 0.1),
+                "too brown",
+                "too green",
+            )
+        )
     if "fine power" in values:
-        found.append(check("physical", "fine texture over real", values["fine power"], 1.0, (0.7, 1.4), (0.35, 2.5)))
+        found.append(
+            check(
+                "physical",
+                "fine texture over real",
+                values["fine power"],
+                1.0,
+                (0.7, 1.4),
+                (0.35, 2.5),
+                "smooth",
+                "noisy",
+            )
+        )
     if "path radiance negative" in values:
         real = values["path radiance negative, real"]
         found.append(
             check(
                 "physical", "L1C below L2A in blue, share", values["path radiance negative"], real,
-                (0.0, real + 0.05), (0.0, real + 0.2),
+                (0.0, real + 0.05), (0.0, real + 0.2), above="levels contradict",
             )
         )  # fmt: skip
     if "looks" in values:
-        found.append(check("physical", "radar looks over real", values["looks"], 1.0, (0.7, 1.4), (0.4, 2.5)))
+        found.append(
+            check(
+                "physical",
+                "radar looks over real",
+                values["looks"],
+                1.0,
+                (0.7, 1.4),
+                (0.4, 2.5),
+                "grainy radar",
+                "smooth radar",
+            )
+        )
     return found
 
 

@@ -53,6 +53,16 @@ class Check:
     """Range of a value that is at least half right."""
     cells: int
     """Cells that the value is made of."""
+    below: str = ""
+    """What is wrong with a value below the good ones, in a word or two."""
+    above: str = ""
+
+    @property
+    def word(self) -> str:
+        """What is wrong; empty where nothing is."""
+        if self.answer in ("yes", "unknown"):
+            return ""
+        return self.below if self.value < self.good[0] else self.above
 
     @property
     def answer(self) -> Answer:

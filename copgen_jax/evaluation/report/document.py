@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from copgen_jax.evaluation.report.content import Check, Figure, Section, Table, counted, number
 from copgen_jax.evaluation.report.style import STYLE
-from copgen_jax.evaluation.report.verdicts import QUESTIONS, WORDS, answer, checks_by_source, reason
+from copgen_jax.evaluation.report.verdicts import QUESTIONS, WORDS, answer, checks_by_source, faults, reason
 
 MOST_ROWS = 40
 """Rows of a table on the page; the CSV has all."""
@@ -55,9 +55,11 @@ def _verdicts(sections: Sequence[Section]) -> str:
             given = answer(checks)
             numbers = "".join(_check(check) for check in checks)
             why = reason(checks)
+            wrong = faults(checks)
+            words = f"{WORDS[given]}: {wrong}" if wrong else WORDS[given]
             rows.append(
                 f'<details class="verdict {given}"><summary><span class="q">{_e(question)}?</span>'
-                f'<span class="answer">{WORDS[given]}</span></summary><p class="asks">{_e(asks)}</p>'
+                f'<span class="answer">{_e(words)}</span></summary><p class="asks">{_e(asks)}</p>'
                 f"{f'<p>{_e(why)}.</p>' if why else ''}"
                 f"{f'<ul>{numbers}</ul>' if numbers else ''}</details>"
             )

@@ -38,6 +38,14 @@ def answer(checks: Sequence[Check]) -> Answer:
     return next(a for a in ("no", "partly", "yes") if a in known)
 
 
+def faults(checks: Sequence[Check]) -> str:
+    """What is wrong, in words, from the checks that gave the answer; empty where nothing is."""
+    given = answer(checks)
+    if given == "unknown":
+        return ""
+    return ", ".join(dict.fromkeys(check.word for check in checks if check.answer == given and check.word))
+
+
 def reason(checks: Sequence[Check]) -> str:
     """Why there is no answer; empty where there is one."""
     if answer(checks) != "unknown":

@@ -9,7 +9,7 @@ from pathlib import Path
 from copgen_jax.evaluation.protocols.results import to_plain
 from copgen_jax.evaluation.report.content import Section, Table, number
 from copgen_jax.evaluation.report.document import page
-from copgen_jax.evaluation.report.verdicts import QUESTIONS, answer, checks_by_source
+from copgen_jax.evaluation.report.verdicts import QUESTIONS, answer, checks_by_source, faults
 from copgen_jax.files import file_aside
 
 PAGE, TABLES, VERDICTS = "report.html", "tables", "verdicts.json"
@@ -38,6 +38,7 @@ def verdicts(sections: Sequence[Section]) -> dict:
         source: {
             question: {
                 "answer": answer(checks),
+                "faults": faults(checks),
                 "numbers": {
                     c.what: {"value": c.value, "ideal": c.ideal, "good": c.good, "cells": c.cells} for c in checks
                 },
