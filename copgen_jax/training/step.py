@@ -119,7 +119,8 @@ def loss_and_gradients(
 
     # Micro-batch a takes rows a, a + A, ...: each device cuts its own rows, and nothing travels.
     parts = jax.tree.map(functools.partial(_micro_batches, count=accumulation, mesh=mesh), example)
-    start = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(of, _first(parts)))
+    nothing = Errors(by_modality={n: jnp.zeros(2) for n in example.weights}, by_time=jnp.zeros((TIME_BINS, 2)))
+    start = ((jnp.zeros(()), nothing), jax.tree.map(jnp.zeros_like, params))
     ((loss, errors), gradients), _ = jax.lax.scan(micro, start, parts)
     return loss / accumulation, jax.tree.map(lambda g: g / accumulation, gradients), errors
 
@@ -175,7 +176,3 @@ def _micro_batches(x: jax.Array, *, count: int, mesh: Any) -> jax.Array:
     if mesh is None:
         return parts
     return jax.lax.with_sharding_constraint(parts, NamedSharding(mesh, PartitionSpec(None, (DATA, FSDP))))
-
-
-def _first(parts: Any) -> Any:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), parts)

@@ -22,8 +22,8 @@ def main(store, out, *fsdps):
     start_processes()
     training = dataclasses.replace(
         training_preset("tiny"),
+        modalities=("DEM", "timestamp"),
         batch_size=16,
-        accumulation=2,
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=0, ema_rate=0.9),
     )
     plan = plan_backbone(training, store)
@@ -31,7 +31,9 @@ def main(store, out, *fsdps):
     for fsdp in map(int, fsdps):
         mesh = make_mesh(fsdp=fsdp) if fsdp else make_mesh(jax.devices()[:1])
         begun = time.perf_counter()
-        on_mesh = dataclasses.replace(plan, mesh=mesh)
+        # Micro-batches must not change anything either: on the mixed mesh there are two.
+        micro = dataclasses.replace(training, accumulation=2 if fsdp == 2 else 1)
+        on_mesh = dataclasses.replace(plan, mesh=mesh, training=micro)
         shapes, shardings = state_layout(on_mesh)
         step, _ = compiled_step(on_mesh, shapes, shardings)
         if not found:

@@ -34,7 +34,7 @@ def store(place):
 def command(store, out, *settings, steps=STEPS):
     habits = {"steps": steps, "log_every": 1, "save_every": 3, "keep_every": 1000}
     words = [f"--config.habits.{name}={value}" for name, value in habits.items()]
-    words += ["--config", "tiny", "--latents", store, "--out", str(out), "--resume"]
+    words += ["--config.modalities=DEM,timestamp", "--config", "tiny", "--latents", store, "--out", str(out), "--resume"]
     return [*COMMAND, "train", "backbone", *words, *settings]
 
 
