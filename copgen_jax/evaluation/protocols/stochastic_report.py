@@ -126,9 +126,9 @@ def checks_of(mine: Mapping[str, Any], ideal: Mapping[str, Any] | None) -> list[
 
     narrow, wide, centred = "too narrow", "too wide", mine["recall_centred"]
     found = [
-        check("faithful", "1-NN accuracy, spectra", mine["nn"], nn, (0.0, nn + 0.1), (0.0, 0.85), above="separable"),
+        check("faithful", "1-NN accuracy, spectra", mine["nn"], nn, (0.0, nn + 0.1), (0.0, 0.85), above="told apart"),
         check("faithful", "bias, reflectance", mine["bias"], 0.0, (-0.01, 0.01), (-0.03, 0.03), "dark", "bright"),
-        check("faithful", "precision", mine["precision"], precision, (precision - 0.1, 1.0), (0.5, 1.0), "unlikely"),
+        check("faithful", "precision", mine["precision"], precision, (precision - 0.1, 1.0), (0.5, 1.0), "implausible"),
         check("diverse", "intra-set distance over real", mine["ratio"], 1.0, (0.85, 1.18), (0.6, 1.7), narrow, wide),
         check("diverse", "recall, sets centred", centred, recall, (recall - 0.1, 1.0), (0.5, 1.0), narrow),
         check(

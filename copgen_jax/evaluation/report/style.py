@@ -28,14 +28,15 @@ details{margin:10px 0}summary{cursor:pointer;font-weight:600;font-size:15px}
 .verdict summary::-webkit-details-marker{display:none}
 .verdict .q::before{content:"▸";display:inline-block;width:16px;color:var(--soft)}
 .verdict[open] .q::before{content:"▾"}
-.answer{font-weight:700}.yes .answer,li.yes b{color:var(--yes)}.partly .answer,li.partly b{color:var(--partly)}
+.verdict .q{flex:none;white-space:nowrap;margin-right:14px}.answer{font-weight:700;text-align:right}
+.yes .answer,li.yes b{color:var(--yes)}.partly .answer,li.partly b{color:var(--partly)}
 .no .answer,li.no b{color:var(--no)}.unknown .answer{color:var(--unknown);font-weight:400}
 .verdict ul{padding:0;margin:4px 0 6px;list-style:none}.verdict li{margin:4px 0;font-size:14px}
 .verdict li small{display:block}
 .verdict p{margin:2px 0}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:5px 14px 5px 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--soft);font-weight:600;white-space:nowrap}td.n{text-align:right;white-space:nowrap}
+th{color:var(--soft);font-weight:600;vertical-align:bottom}td.n{text-align:right;white-space:nowrap}
 th.n{text-align:right}
 td:first-child{white-space:nowrap}.card td:first-child{white-space:normal}
 .card td:first-child{min-width:6em;color:var(--soft)}.card td{font-size:13px}
