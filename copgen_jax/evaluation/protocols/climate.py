@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from copgen_jax.errors import InputError
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
 from copgen_jax.evaluation.protocols.maps import place_map, zone_at
@@ -45,6 +46,8 @@ def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, .
 def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], settings: Settings) -> Scored:
     """The generated places."""
     del scene, experiment, settings
+    if any("location" not in sample.values for sample in samples):
+        raise InputError("a sample has no location")
     return Scored(data={"places": [np.asarray(s.values["location"]).tolist() for s in samples]})
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from copgen_jax.errors import InputError
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics import catalogue, physics
 from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
@@ -58,6 +59,8 @@ def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], setti
 
 
 def _greenness(values: Values) -> float:
+    if "S2L2A_10m" not in values:
+        raise InputError("S2L2A_10m is missing; the vegetation index needs its red and near infrared")
     image = values["S2L2A_10m"]
     index = physics.ndvi(image[0], image[3])
     return float(np.nanmean(index)) if np.isfinite(index).any() else float("nan")
