@@ -4,7 +4,7 @@
     sbatch launch/slurm/multi_node.sbatch        # on a cluster, with CONFIG=configs/base.py
 
 Expect a loss of about 12 (the number of modalities) at first, a quick fall in the first thousand updates after the
-warm-up and a slow one for weeks after it. About 1.6e15 operations a sample and step count: see docs/training.md.
+warm-up and a slow one from there on. An update takes 1.6e15 operations: docs/sizing.md has days by GPU.
 """
 
 from copgen_jax.cli.configuration import preset_config
