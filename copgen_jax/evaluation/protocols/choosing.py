@@ -32,6 +32,11 @@ def settings_of(outcome: Outcome) -> list[str]:
         lines.append(
             f"{counted(len(cells), 'cell')} can prove little: differences of a few tens of percent are chance."
         )
+    for source in outcome.sources:
+        mine = [r for e in outcome.experiments for r in outcome.of(source, e)]
+        if mine and not any(r.data for r in mine):
+            why = next((r.problems[-1] for r in mine if r.problems), "no reason is known")
+            lines.append(f"Deviation: {source} has no numbers here; none of its cells could be scored ({why}).")
     if outcome.settings.seeds is not None:
         lines.append(f"Deviation: at most {outcome.settings.seeds} seeds are used; best-of-n numbers depend on n.")
     left_out = {

@@ -197,7 +197,10 @@ def _histograms(outcome: Outcome) -> list[Figure]:
             plot.line(list(zip(centres[:65], density[""][:65], strict=True)), 7, "truth", dashed=True)
             figures.append(
                 Figure(
-                    title=f"{source}: {band}", caption="All pixels of all samples.", svg=plot.svg(f"{band} of {source}")
+                    title=f"{source}: {band}",
+                    caption="All pixels of all samples.",
+                    svg=plot.svg(f"{band} of {source}"),
+                    half=True,
                 )
             )
     return figures

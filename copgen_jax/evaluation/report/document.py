@@ -65,7 +65,9 @@ def _verdicts(sections: Sequence[Section]) -> str:
             )
         cards.append(f'<article class="card"><h3>{_e(source)}</h3>{"".join(rows)}</article>')
     if not cards:
-        words = "The protocols of this report compare models with each other; they answer none of the four questions."
+        words = (
+            "No number of this report answers one of the four questions: its protocols compare models with each other."
+        )
         return f'<section id="verdicts"><h2>Verdicts</h2><p class="lead">{words}</p></section>'
     return (
         '<section id="verdicts"><h2>Verdicts</h2><p class="note">Each answer is that of its worst number; open it to '
