@@ -21,8 +21,8 @@ def main() -> None:
     print("# What training needs\n")
     print(
         f"Computed by `python -m benchmarks.sizing` from the formulas in `copgen_jax/training/cost.py`; nothing on "
-        f"this page is measured. Bfloat16 compute, {DEVICES} devices, 1,024 samples an update. Samples per second and days "
-        f"assume {MFU:.0%} of the maker's peak and every block's input kept (remat full).\n"
+        f"this page is measured. Bfloat16 compute, {DEVICES} devices, 1,024 samples an update. Samples per second and "
+        f"days assume {MFU:.0%} of the maker's peak and every block's input kept (remat full).\n"
     )
     print("## Memory of one device for the state, GB\n")
     print("| model | parameters | fsdp 1 | fsdp 2 | fsdp 4 | fsdp 8 |\n|---|---|---|---|---|---|")
