@@ -248,10 +248,11 @@ def _say_plan(terminal, config, request, places, networks) -> None:
     patches = sum(len(p) for _, p in places)
     count = patches * request.members
     calls = request.evaluations * (1 if request.guidance_scale == 1.0 else 2)
-    terminal.say(f"{patches} patch{'es' * (patches > 1)} of {_side(config):g} m, {request.members} members each:")
+    members = f"{request.members} member{'s' * (request.members > 1)}"
+    terminal.say(f"{patches} patch{'es' * (patches > 1)} of {_side(config):g} m, {members} each:")
     terminal.say(f"  given  {', '.join(dict.fromkeys(n for _, p in places for n in p.given)) or 'nothing'}")
     terminal.say(f"  wanted {', '.join(request.want)}; the rest is {request.unasked}")
-    terminal.say(f"  {count} samples x {calls} network calls ({request.solver}), seed {request.seed}")
+    terminal.say(f"  {count} sample{'s' * (count > 1)} x {calls} network calls ({request.solver}), seed {request.seed}")
     for note in dict.fromkeys(note for _, p in places for note in p.notes):
         terminal.say(f"  note: {note}")
     terminal.say(f"  networks: {', '.join(networks)}")
