@@ -141,13 +141,15 @@ class DrawnImages:
         """`count` images of test cells."""
         return [self._image(position, "test") for position in range(count)]
 
-    def _image(self, position: int, side: str) -> Image:
+    def _number(self, position: int, side: str) -> int:
+        """Number of the world's patch at a position."""
         for number in range(position * _TRIES, (position + 1) * _TRIES):
             if self._split.of(self._world.address(number)[0]) == side:
-                break
-        else:
-            raise InputError(f"the split leaves next to no cells to {side}: choose a test share between 0.05 and 0.95")
-        values = self._world.patch(number)[self._modality.name]
+                return number
+        raise InputError(f"the split leaves next to no cells to {side}: choose a test share between 0.05 and 0.95")
+
+    def _image(self, position: int, side: str) -> Image:
+        values = self._world.patch(self._number(position, side))[self._modality.name]
         if self._modality.encoding == "reflectance":
             values = units.shift_dn(values, offset=OFFSET, to_offset=self._s2_offset)
         return np.asarray(units.image_to_network(self._modality, values), np.float32)

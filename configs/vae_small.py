@@ -1,0 +1,16 @@
+"""Autoencoders for small machines: 0.96 km patches, under half a million parameters each, no files needed.
+
+    for m in DEM LULC S1RTC S2L1C_60m S2L1C_10m S2L1C_20m cloud_mask S2L2A_60m S2L2A_10m S2L2A_20m; do
+        copgen train vae --config configs/vae_small.py --config.modality=$m --data world:0:200 --out runs/small-$m
+    done
+    copgen export-model runs/small-* --out models/small-autoencoders
+
+The discriminator comes in half-way; --config.loss.discriminator_weight=0 leaves it out and halves the time.
+"""
+
+from copgen_jax.cli.configuration import autoencoder_preset_config
+
+
+def get_config():
+    """The preset "demo", whose fields may be changed here."""
+    return autoencoder_preset_config("demo")
