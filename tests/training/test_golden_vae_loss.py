@@ -4,14 +4,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from feature_weights import images, weights
 from golden_networks import arrays, case_autoencoder
 from golden_vectors import cases, load_json, recipe
 from published_discriminator import discriminator_variables
 
 from copgen_jax.checkpoints import autoencoder_state_dict
 from copgen_jax.nn.discriminator import Discriminator
+from copgen_jax.nn.perceptual import VGG16, lpips_names, lpips_of_bands, lpips_params
 from copgen_jax.training.autoencoder_config import LossConfig
-from copgen_jax.training.autoencoder_loss import Judge, discriminator_gradients, generator_gradients, reconstruct
+from copgen_jax.training.autoencoder_loss import (
+    Judge,
+    discriminator_gradients,
+    generator_gradients,
+    likelihood_loss,
+    reconstruct,
+)
 from copgen_jax.training.autoencoder_step import discriminator_factor
 
 ACCURATE = {"rtol": 1e-5, "atol": 1e-6}
@@ -33,7 +41,7 @@ def test_loss_and_gradients(case):
     side = case["px"] // 2 ** (len(case["multipliers"]) - 1)
     image = (case["batch"], case["channels"], case["px"], case["px"])
     latent = (case["batch"], case["latent_channels"], side, side)
-    images, noise = (
+    batch, noise = (
         jnp.asarray(recipe.inputs(shape, case["seed"], f"{kind}/{case['modality']}").transpose(0, 2, 3, 1))
         for kind, shape in (("image", image), ("posterior_noise", latent))
     )
@@ -48,11 +56,11 @@ def test_loss_and_gradients(case):
     @jax.jit
     def run(params, judge, step):
         factor = discriminator_factor(step, config)
-        output, _ = reconstruct(vae, params, images, noise)
+        output, _ = reconstruct(vae, params, batch, noise)
         terms, gradients, after = generator_gradients(
-            vae, params, images, noise, config=config, discriminator=discriminator, judge=judge, factor=factor
+            vae, params, batch, noise, config=config, discriminator=discriminator, judge=judge, factor=factor
         )
-        own, _, _ = discriminator_gradients(discriminator, after, images, output, factor)
+        own, _, _ = discriminator_gradients(discriminator, after, batch, output, factor)
         return output, terms, gradients, own
 
     for step in case["loss_steps"]:
@@ -84,3 +92,16 @@ def test_loss_and_gradients(case):
             np.testing.assert_allclose(
                 published[key.removeprefix(prefix)], golden[key], rtol=1e-3, atol=1e-5 * largest, err_msg=key
             )
+
+
+def test_perceptual_distance_counts_for_every_pixel_and_channel():
+    """Of the definition: nll with LPIPS less nll without is C H W times the mean of LPIPS over the batch, over e^v."""
+    params = lpips_params(VGG16, weights(lpips_names(VGG16), 3))
+    one, two = (jnp.asarray(images(name, (2, 2, 16, 16), 4).transpose(0, 2, 3, 1)) for name in ("x", "y"))
+    config = LossConfig(log_variance=0.5)
+    with_it, mean_with = likelihood_loss(one, two, config, params)
+    without, mean_without = likelihood_loss(one, two, config, None)
+    distance = np.asarray(lpips_of_bands(params, one, two)).mean()
+    assert distance > 0.01
+    np.testing.assert_allclose(with_it - without, 2 * 16 * 16 * distance / np.exp(0.5), rtol=1e-4)
+    np.testing.assert_allclose(mean_with - mean_without, distance, rtol=1e-4)
