@@ -14,7 +14,7 @@ import pytest
 from latent_stores import DESCRIPTION, make_store
 
 sys.path.insert(0, str(Path(__file__).parent))
-from processes import COMMAND, environment, lines, run, start, wait_for
+from processes import COMMAND, LAUNCHER, environment, lines, run, start, wait_for
 
 from copgen_jax.cli import main
 
@@ -34,7 +34,16 @@ def store(place):
 def command(store, out, *settings, steps=STEPS):
     habits = {"steps": steps, "log_every": 1, "save_every": 3, "keep_every": 1000}
     words = [f"--config.habits.{name}={value}" for name, value in habits.items()]
-    words += ["--config.modalities=DEM,timestamp", "--config", "tiny", "--latents", store, "--out", str(out), "--resume"]
+    words += [
+        "--config.modalities=DEM,timestamp",
+        "--config",
+        "tiny",
+        "--latents",
+        store,
+        "--out",
+        str(out),
+        "--resume",
+    ]
     return [*COMMAND, "train", "backbone", *words, *settings]
 
 
@@ -91,7 +100,7 @@ def test_killed_again_and_again(place, store, uninterrupted, kills):
     assert [row["step"] for row in uninterrupted] == list(range(1, STEPS + 1))
 
 
-def test_told_to_stop_it_saves_and_goes_on_on_other_devices(place, store, uninterrupted):
+def test_told_to_stop_it_saves_and_goes_on_on_two_processes(place, store, uninterrupted):
     out = place / "stopped"
     process = start(command(store, out), environment(place / "cache"))
     assert wait_for(lambda: len(lines(out / "metrics.jsonl")) >= 4, process), process.communicate()[0]
@@ -102,13 +111,31 @@ def test_told_to_stop_it_saves_and_goes_on_on_other_devices(place, store, uninte
     stopped = lines(out / "events.jsonl")[-1]
     assert stopped["event"] == "preempted"
     assert 4 <= stopped["step"] < STEPS
-    run(command(store, out, "--config.habits.fsdp=2"), environment(place / "cache", devices=2))
+    two = [*LAUNCHER, "--processes", "2", "--", *command(store, out, "--config.habits.fsdp=2")]
+    run(two, environment(place / "cache"))
     again = curve(out)
     assert [row["step"] for row in again] == [row["step"] for row in uninterrupted]
     for row, expected in zip(again, uninterrupted, strict=True):
         assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
         if row["step"] <= stopped["step"]:
             assert row == expected
+
+
+@pytest.mark.slow
+def test_two_processes_stop_together(place, store):
+    out = place / "stopped-together"
+    process = start(
+        [*LAUNCHER, "--processes", "2", "--", *command(store, out, steps=100_000)], environment(place / "c2")
+    )
+    assert wait_for(lambda: len(lines(out / "metrics.jsonl")) >= 4, process), process.communicate()[0]
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[0]
+    assert process.returncode == 75, said
+    saved, last = [event for event in lines(out / "events.jsonl") if event["event"] in ("save_finished", "preempted")][
+        -2:
+    ]
+    assert (saved["event"], last["event"]) == ("save_finished", "preempted")
+    assert saved["step"] == last["step"]
 
 
 @pytest.fixture
