@@ -14,6 +14,7 @@ from copgen_jax.cli import main
 from copgen_jax.errors import InputError
 from copgen_jax.model import Model
 from copgen_jax.parallel import make_mesh, state_shardings
+from copgen_jax.training import autoencoder
 from copgen_jax.training.autoencoder import initial_state, plan_autoencoder, train_autoencoder
 from copgen_jax.training.autoencoder_config import TRAININGS, AutoencoderHabits, DiscriminatorConfig, LossConfig
 from copgen_jax.training.autoencoder_measure import measure_latents
@@ -64,6 +65,22 @@ def quickly_compiled(tmp_path_factory):
     for name, value in before.items():
         jax.config.update(name, value)
     compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def traced_once():
+    """One jitted step for all runs that have the same: only `habits` differ between them."""
+    make, steps = autoencoder.jitted_step, {}
+
+    def jitted_once(plan, shardings):
+        key = dataclasses.replace(plan.training, habits=AutoencoderHabits()), plan.mesh
+        if key not in steps:
+            steps[key] = make(plan, shardings)
+        return steps[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(autoencoder, "jitted_step", jitted_once)
+        yield
 
 
 @pytest.fixture(scope="module")
