@@ -5,7 +5,8 @@
     done
     copgen export-model runs/small-* --out models/small-autoencoders
 
-The discriminator comes in half-way; --config.loss.discriminator_weight=0 leaves it out and halves the time.
+Expect the loss to fall steeply for some hundred steps, and to jump half-way, when the discriminator comes in;
+--config.loss.discriminator_weight=0 leaves it out and halves the time.
 """
 
 from copgen_jax.cli.configuration import autoencoder_preset_config

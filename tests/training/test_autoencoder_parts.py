@@ -1,23 +1,41 @@
 """Schedule, average, draws, images and measurements of the autoencoders' training, each against its definition."""
 
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from golden_vectors import load_json, present
 
+from copgen_jax.cli.configuration import autoencoder_training
 from copgen_jax.data.majortom import Observation, Split, cell_named
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO, ModalitySet
 from copgen_jax.model import build_autoencoder
 from copgen_jax.nn.discriminator import Discriminator
-from copgen_jax.training.autoencoder_config import AutoencoderOptimiser, AutoencoderTraining, LossConfig
+from copgen_jax.training.autoencoder_config import TRAININGS, AutoencoderOptimiser, AutoencoderTraining, LossConfig
 from copgen_jax.training.autoencoder_data import DrawnImages, ImageBatches, StoredImages
 from copgen_jax.training.autoencoder_measure import measure_latents, measure_reconstructions, padded
 from copgen_jax.training.autoencoder_step import discriminator_factor, draw, ema_share, learning_rate
 
 PUBLISHED = AutoencoderOptimiser()
 CELLS = tuple(f"{number}U_{number}R" for number in range(400, 412))
+
+
+@pytest.mark.parametrize("name", sorted(TRAININGS))
+def test_presets_pass_through_the_command_line_unchanged(name):
+    assert autoencoder_training(name, []) == TRAININGS[name]
+
+
+@pytest.mark.parametrize(("file", "preset"), [("vae", "vae"), ("vae_small", "demo")])
+def test_files_are_presets(file, preset):
+    path = Path(__file__).parents[2] / "configs" / f"{file}.py"
+    assert autoencoder_training(str(path), []) == TRAININGS[preset]
+    words = ["--config.autoencoder.multipliers=(1,2,3,4)", "--config.modalities=DEM,S2L2A", "--config.modality=DEM"]
+    found = autoencoder_training(str(path), words)
+    assert found.autoencoder.multipliers == (1, 2, 3, 4)
+    assert (found.modality, found.modalities) == ("DEM", ("DEM", "S2L2A"))
 
 
 def test_published_learning_rate():
