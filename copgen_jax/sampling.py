@@ -75,27 +75,21 @@ def make_sampler(
     config = ModelConfig(modalities=model.modalities) if isinstance(model, Backbone) else model
     backbone = model if isinstance(model, Backbone) else build_backbone(model, dtype=dtype, attention=attention)
     schedule = NoiseSchedule(config.schedule)
-    table = solver_table(solver or config.solver.name, schedule, evaluations or config.solver.evaluations)
-    modalities = config.modalities
+    if evaluations is None:
+        evaluations = config.solver.evaluations
+    table = solver_table(solver or config.solver.name, schedule, evaluations)
 
     def sample(
         params: Params, given_latents: Latents, roles: Roles, keys: Keys, noise: Latents | None = None
     ) -> dict[str, jax.Array]:
         check_latents(given_latents, config)
         given = jax.tree.map(jnp.asarray, dict(given_latents))
-        start = start_noise(modalities, keys) | jax.tree.map(jnp.asarray, dict(noise or {}))
-        role = by_name(jnp.asarray(roles), modalities.names, keys.shape[0])
-
-        def pinned(x: Tree, role: Tree) -> Tree:
-            """Wanted latents from `x`, given ones clean, absent ones their noise."""
-            return {
-                name: role_input(code, given=given[name], wanted=x[name], absent=start[name])
-                for name, code in role.items()
-            }
+        start = start_noise(config.modalities, keys) | jax.tree.map(jnp.asarray, dict(noise or {}))
+        role = by_name(jnp.asarray(roles), config.modalities.names, keys.shape[0])
 
         def network(x: Tree, time: jax.Array, role: Tree) -> Tree:
             times = {name: role_time(code, time) for name, code in role.items()}
-            return backbone.apply({"params": params}, pinned(x, role), times)  # pyright: ignore
+            return backbone.apply({"params": params}, _pinned(role, given, x, start), times)  # pyright: ignore
 
         def predict_data(x: Tree, time: jax.Array) -> Tree:
             output = network(x, time, role)
@@ -106,9 +100,17 @@ def make_sampler(
                 output = jax.tree.map(lambda u, c: u + guidance_scale * (c - u), free, output)
             return data_prediction(schedule, config.prediction, output, x, time)
 
-        return pinned(solve(table, predict_data, start), role)
+        return _pinned(role, given, solve(table, predict_data, start), start)
 
     return sample
+
+
+def _pinned(role: Tree, given: Tree, wanted: Tree, absent: Tree) -> Tree:
+    """By role: given latents clean, wanted ones from the trajectory, absent ones their noise."""
+    return {
+        name: role_input(code, given=given[name], wanted=wanted[name], absent=absent[name])
+        for name, code in role.items()
+    }
 
 
 def sample_keys(seed: int, places: Sequence[str], members: Iterable[int]) -> jax.Array:

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -58,48 +59,69 @@ def write_places(
     names = folder_names(places)
     _refuse_strangers(out, names, overwrite=overwrite, resume=resume)
     started = time.time()
-    opened: dict[int, tuple[contextlib.ExitStack, Outputs]] = {}
 
-    def work() -> Iterator[Work]:
-        for index, place in enumerate(_patches(places)):
-            stack = contextlib.ExitStack()
-            outputs = stack.enter_context(
-                open_outputs(
-                    out,
-                    place=names[index],
-                    modalities=generator.modalities.subset(request.want),
-                    ground=place.ground,
-                    provenance=generator.provenance(request, place.values),
-                    options=options,
-                    given=generator.observed(place),
-                    overwrite=overwrite,
-                    resume=resume,
-                )
-            )
-            missing = sorted(set(range(request.members)) - outputs.complete)
-            if missing:
-                opened[index] = stack, outputs
-            else:
-                stack.close()
-            yield Work(place=place, members=missing)
+    def outputs_of(index: int, place: GivenPlace):
+        return open_outputs(
+            out,
+            place=names[index],
+            modalities=generator.modalities.subset(request.want),
+            ground=place.ground,
+            provenance=generator.provenance(request, place.values),
+            options=options,
+            given=generator.observed(place),
+            overwrite=overwrite,
+            resume=resume,
+        )
 
-    total = len(names) * request.members
-    try:
-        for drawn in generator.stream(work(), request, total=total, batch_size=batch_size, track=track):
-            for index in [i for i in opened if i < drawn.index]:
-                opened.pop(index)[0].close()
-            opened[drawn.index][1].write(drawn.samples, drawn.latents if options.latents else None)
-        while opened:
-            opened.pop(min(opened))[0].close()
-    except BaseException as error:
-        # Hand the error to every open place, so that none takes itself for complete.
-        for stack, _ in opened.values():
-            stack.__exit__(type(error), error, error.__traceback__)
-        raise
+    with _OpenPlaces() as opened:
+        work = (
+            Work(place=place, members=opened.missing(index, outputs_of(index, place), request.members))
+            for index, place in enumerate(_patches(places))
+        )
+        total = len(names) * request.members
+        for drawn in generator.stream(work, request, total=total, batch_size=batch_size, track=track):
+            opened.conclude_before(drawn.index)
+            opened[drawn.index].write(drawn.samples, drawn.latents if options.latents else None)
     record = _run_record(generator, request, inputs, options, names, places, time.time() - started)
     with file_aside(out / RUN_FILE) as aside:
         aside.write_text(json.dumps(record, indent=1, default=str) + "\n")
     return record
+
+
+class _OpenPlaces:
+    """Outputs of the places under way. A place is concluded when the work has moved past it, or has nothing to add."""
+
+    def __init__(self):
+        self._opened: dict[int, tuple[contextlib.ExitStack, Outputs]] = {}
+
+    def missing(self, index: int, outputs: contextlib.AbstractContextManager[Outputs], members: int) -> list[int]:
+        """Open the outputs of a place and say which of its members are to be drawn."""
+        stack = contextlib.ExitStack()
+        opened = stack.enter_context(outputs)
+        missing = sorted(set(range(members)) - opened.complete)
+        if missing:
+            self._opened[index] = stack, opened
+        else:
+            stack.close()
+        return missing
+
+    def __getitem__(self, index: int) -> Outputs:
+        return self._opened[index][1]
+
+    def conclude_before(self, index: float) -> None:
+        """Conclude the places before this one."""
+        for done in sorted(i for i in self._opened if i < index):
+            self._opened.pop(done)[0].close()
+
+    def __enter__(self) -> "_OpenPlaces":
+        return self
+
+    def __exit__(self, kind, error, traceback) -> None:
+        if error is None:
+            self.conclude_before(math.inf)
+        # An error goes to every open place, so that none takes itself for complete.
+        for stack, _ in self._opened.values():
+            stack.__exit__(kind, error, traceback)
 
 
 def folder_names(places: Sequence[tuple[str | None, GivenPlaces]]) -> list[str]:
