@@ -13,9 +13,9 @@ from random_models import write_random_model
 import copgen_jax as cg
 from copgen_jax.config import preset
 from copgen_jax.errors import InputError
-from copgen_jax.memory import MemoryEstimate, choose_batch
 from copgen_jax.generate.request import Request
 from copgen_jax.generate.writing import write_places
+from copgen_jax.memory import MemoryEstimate, choose_batch
 from copgen_jax.rasters.given.reading import read_given
 from copgen_jax.rasters.outputs.write import OutputOptions
 
