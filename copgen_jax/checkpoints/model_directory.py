@@ -167,9 +167,12 @@ def load_network(path: str | Path, config: ModelConfig, name: str) -> dict[Key, 
     present = set(_files(root))
     expected = {file: digest for file, digest in hashes.files.items() if file.startswith(f"{place}/")}
     missing = [file for file in expected if file not in present]
+    strange = sorted(file for file in present if file.startswith(f"{place}/") and file not in expected)
     if missing or not expected:
         what = missing[0] if missing else place
         raise InputError(f"the model directory {path} is not complete: {what} is missing; copy or convert it again")
+    if strange:
+        raise InputError(f"{root / HASHES} does not know {strange[0]}: remove that file, or copy or convert again")
     found = _file_hashes(root, list(expected))
     damaged = [file for file in expected if found[file] != expected[file]]
     if damaged:

@@ -194,3 +194,9 @@ def test_info(written, params, capsys):
     text = capsys.readouterr().out
     assert all(name in text for name in CONFIG.modalities.names)
     assert main(["info", str(written / "absent")]) == 2
+
+
+def test_a_file_that_the_hashes_do_not_know_is_refused(copy):
+    (copy / "backbone" / "stray").write_text("not of this model")
+    with pytest.raises(InputError, match="does not know backbone/stray"):
+        load_model(copy)
