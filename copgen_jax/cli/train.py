@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from copgen_jax.cli import train_vae
-from copgen_jax.cli.progress_line import progress_line
+from copgen_jax.cli.training_run import run_training, state_of
 
 TAKES_SETTINGS = True
 """`--config.key=value` is passed on in `arguments.settings`."""
@@ -62,7 +62,6 @@ def _train_backbone(arguments: argparse.Namespace, training: Any, terminal) -> N
     import jax
 
     from copgen_jax.training.backbone import plan_backbone, train_backbone
-    from copgen_jax.training.loop import REQUEUE, TrainingStopped
     from copgen_jax.training.summary import summarise_run
 
     if jax.process_index() > 0:
@@ -73,23 +72,11 @@ def _train_backbone(arguments: argparse.Namespace, training: Any, terminal) -> N
     if arguments.dry_run:
         terminal.result({"dry_run": True, "plan": plan.lines(), "memory_bytes": plan.cost.memory})
         return
-    try:
-        run_directory, outcome = train_backbone(
-            plan,
-            arguments.out,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            track=terminal.track,
-            tell=lambda row: terminal.say(progress_line(row, training.habits.steps)),
-            say=terminal.say,
-        )
-    except TrainingStopped as error:
-        terminal.error(str(error))
-        raise SystemExit(1) from error
-    if jax.process_index() == 0:
+
+    def say_outcome(run_directory: Any, outcome: Any) -> None:
         summary = summarise_run(run_directory)
-        state = "stopped, continue with --resume" if outcome.preempted else "finished"
         data = {"run": str(run_directory.path), "step": outcome.step, "preempted": outcome.preempted, **summary}
-        terminal.result(data, f"{run_directory.path}: {state} at step {outcome.step:,}; see summary.json, curves.png")
-    if outcome.preempted:
-        raise SystemExit(REQUEUE)
+        ending = f"{state_of(outcome)} at step {outcome.step:,}; see summary.json, curves.png"
+        terminal.result(data, f"{run_directory.path}: {ending}")
+
+    run_training(train_backbone, plan, arguments, terminal, say_outcome)

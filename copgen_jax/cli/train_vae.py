@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from copgen_jax.cli.progress_line import progress_line
+from copgen_jax.cli.training_run import run_training, state_of
 from copgen_jax.errors import InputError
 
 
@@ -57,7 +57,6 @@ def train(arguments: argparse.Namespace, training: Any, terminal) -> None:
     from copgen_jax.cli.encode import stated_offsets
     from copgen_jax.data.majortom import Split, split_from_list
     from copgen_jax.training.autoencoder import plan_autoencoder, train_autoencoder
-    from copgen_jax.training.loop import REQUEUE, TrainingStopped
 
     if jax.process_index() > 0:
         terminal = type(terminal)(json=terminal.json, quiet=True)
@@ -78,23 +77,13 @@ def train(arguments: argparse.Namespace, training: Any, terminal) -> None:
     if arguments.dry_run:
         terminal.result({"dry_run": True, "plan": plan.lines()})
         return
-    try:
-        run_directory, outcome = train_autoencoder(
-            plan,
-            arguments.out,
-            resume=arguments.resume,
-            overwrite=arguments.overwrite,
-            track=terminal.track,
-            tell=lambda row: terminal.say(progress_line(row, training.habits.steps)),
-            say=terminal.say,
-        )
-    except TrainingStopped as error:
-        terminal.error(str(error))
-        raise SystemExit(1) from error
-    if jax.process_index() == 0:
-        _say_outcome(terminal, plan, run_directory, outcome)
-    if outcome.preempted:
-        raise SystemExit(REQUEUE)
+    run_training(
+        train_autoencoder,
+        plan,
+        arguments,
+        terminal,
+        lambda run, outcome: _say_outcome(terminal, plan, run, outcome),
+    )
 
 
 def _say_outcome(terminal, plan: Any, run: Any, outcome: Any) -> None:
@@ -105,9 +94,8 @@ def _say_outcome(terminal, plan: Any, run: Any, outcome: Any) -> None:
 
     measured = json.loads((run.path / MEASURED).read_text())
     data = {"run": str(run.path), "step": outcome.step, "preempted": outcome.preempted, "measured": measured}
-    state = "stopped, continue with --resume" if outcome.preempted else "finished"
     lines = [
-        f"{run.path}: {state} at step {outcome.step:,}",
+        f"{run.path}: {state_of(outcome)} at step {outcome.step:,}",
         f"measured at step {measured['step']:,}: scale factor {measured['scale_factor']:.6f} of "
         f"{measured['latents']['patches']} patches; {measured['held_out']['patches']} held-out patches:",
         *(f"  {line}" for line in reconstruction_lines(plan.modality, measured["held_out"])),
