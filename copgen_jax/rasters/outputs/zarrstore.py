@@ -4,8 +4,9 @@ xarray opens it alone (`open_datatree(path)` or `open_zarr(path, group="S2L2A_10
 bytes. One chunk is one member, so that the number of members is bounded by the disk, not by memory.
 
 A member is complete when its number stands in the `member` coordinate of every group: numbers are written after the
-values of all groups. Whatever lies behind the last complete row is cut off when the store is opened again. While it
-grows the store has another name; `finish` consolidates its metadata, flushes it to the disk and renames it.
+values of all groups, and a row that was made but has no number yet reads as -1. Whatever lies behind the last complete
+row is cut off when the store is opened again. While it grows the store has another name; `finish` consolidates its
+metadata, flushes it to the disk and renames it.
 """
 
 import os
@@ -23,6 +24,8 @@ from copgen_jax.errors import InputError
 from copgen_jax.files import explained
 
 _GROWING = ".growing-"
+_NO_MEMBER = -1
+"""What a row of the `member` coordinate reads as before its number is written; members count from 0."""
 
 
 class MemberStore:
@@ -112,7 +115,7 @@ class MemberStore:
             if f"{name}/{name}" not in self._root or f"{name}/member" not in self._root:
                 del self._root[name]
         arrays = [_array(self._root, f"{name}/{key}") for name in self._names for key in ("member", name)]
-        shortest = min((array.shape[0] for array in arrays), default=0)
+        shortest = min((_complete_rows(array) for array in arrays), default=0)
         for array in arrays:
             if array.shape[0] != shortest:
                 array.resize((shortest, *array.shape[1:]))
@@ -139,7 +142,7 @@ def _create(store: Path, name: str, array: xr.DataArray) -> None:
     times = {"time": _DAYS} if "time" in empty.coords else {}
     empty.to_dataset(name=name).to_zarr(
         store, group=name, mode="a", zarr_format=3, consolidated=False,
-        encoding={name: encoding, "member": {"chunks": (1024,)}, **times},
+        encoding={name: encoding, "member": {"chunks": (1024,), "fill_value": _NO_MEMBER}, **times},
     )  # fmt: skip
     variable = _array(_open(store), f"{name}/{name}")
     scalars = [c for c in ("time", "spatial_ref") if c in array.coords]
@@ -153,6 +156,14 @@ _DAYS = {"units": "days since 1970-01-01", "calendar": "proleptic_gregorian", "d
 def _encoded(values: np.ndarray) -> np.ndarray:
     """Dates as days since 1970, everything else as it is."""
     return values.astype("datetime64[D]").astype(np.int64) if values.dtype.kind == "M" else values
+
+
+def _complete_rows(array: zarr.Array) -> int:
+    """Length of an array of values; of a `member` coordinate, the rows before the first one without a number."""
+    if array.basename != "member":
+        return array.shape[0]
+    numbers = np.asarray(array[:])
+    return int(np.argmax(numbers == _NO_MEMBER)) if (numbers == _NO_MEMBER).any() else len(numbers)
 
 
 def _extend(array: zarr.Array, start: int, values: np.ndarray) -> None:
