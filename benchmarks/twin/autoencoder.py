@@ -1,5 +1,7 @@
 """The KL autoencoder in PyTorch: see `copgen_jax/nn/autoencoder.py` for what it computes."""
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -76,8 +78,7 @@ class Level(nn.Module):
 
     def __init__(self, widths: list[int], groups: int):
         super().__init__()
-        pairs = zip(widths, widths[1:], strict=False)
-        self.block = nn.ModuleList([Residual(a, b, groups) for a, b in pairs])
+        self.block = nn.ModuleList([Residual(a, b, groups) for a, b in itertools.pairwise(widths)])
 
     def forward(self, x: Tensor) -> Tensor:
         for block in self.block:

@@ -78,7 +78,7 @@ class TokenEmbedding(nn.Module):
 
 
 class TwinBackbone(nn.Module):
-    """`twin(latents, times)`: {name: (B, c, h, w), vectors (B, 1, 1, 3)} and (M, B) network times -> noise, like latents.
+    """`twin(latents, times)`: {name: (B, c, h, w)}, vectors (B, 1, 1, 3), and (M, B) network times -> noise.
 
     Args:
         modalities: in network order.
