@@ -10,7 +10,18 @@ from scipy.stats import gamma
 from copgen_jax.data.majortom.grid import cell_named
 from copgen_jax.data.world import OFFSET, World, atmosphere, clouds, optics, radar
 from copgen_jax.data.world.climate import climate_at, growth, season
-from copgen_jax.data.world.noise import Stream, Window, block_mean, enlarge, hashed, key_of, product, soften, uniform
+from copgen_jax.data.world.noise import (
+    Stream,
+    Window,
+    block_mean,
+    choose,
+    enlarge,
+    hashed,
+    key_of,
+    product,
+    soften,
+    uniform,
+)
 from copgen_jax.data.world.places import cell_ground, centre_of, from_utm, to_utm, zone_of
 from copgen_jax.data.world.sun import overpass, overpass_sun, sun_position
 from copgen_jax.modalities import DEMO
@@ -278,12 +289,34 @@ def test_hashes_are_uniform_and_independent():
     assert (hashed(12345, x) != hashed(12346, x)).all()
 
 
+def test_warped_noise_is_the_hash_at_lattice_points():
+    own = stream(pixels=96)
+    y, x = (axis.ravel() for axis in np.meshgrid(np.arange(5.0), np.arange(3.0), indexing="ij"))
+    expected = uniform(hashed(key_of(own.key, "warped", "a"), y, x)) - 0.5
+    np.testing.assert_allclose(own.field_at("a", 100.0, y * 100, x * 100), expected * 12**0.5 * 1.45, atol=1e-6)
+
+
+def test_choosing_by_bits_is_where():
+    rng = np.random.default_rng(0)
+    yes, no = rng.normal(size=(2, 40, 30)).astype(np.float32)
+    mask = rng.random((40, 30)) < 0.5
+    for one, other in ((yes, no), (yes, 0.45), (0.1, no), (0.1, 0.3)):
+        chosen = choose(mask, one, other)
+        assert chosen.dtype == np.float32
+        np.testing.assert_array_equal(chosen, np.where(mask, np.float32(one), np.float32(other)))
+
+
 def test_small_linear_operators():
     rng = np.random.default_rng(0)
     image = rng.normal(size=(2, 12, 12)).astype(np.float32)
     np.testing.assert_allclose(block_mean(image, 3), image.reshape(2, 4, 3, 4, 3).mean((2, 4)), rtol=1e-5, atol=1e-6)
     assert soften(image, 0.2).sum() == pytest.approx(image.sum(), abs=1e-4)
     left, right = (rng.normal(size=(192, 192)).astype(np.float32) for _ in range(2))
-    np.testing.assert_allclose(product(left, right), left @ right, rtol=1e-4, atol=1e-4)
+    for columns in (192, 130, 60):
+        by_columns = np.asfortranarray(right[:, :columns])
+        np.testing.assert_allclose(product(left, by_columns), left @ by_columns, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(
+            product(left[:, :columns], right[:columns]), left[:, :columns] @ right[:columns], rtol=1e-4, atol=1e-4
+        )
     ramp = np.broadcast_to(np.arange(6, dtype=np.float32) * 3 - 2, (6, 6))
     np.testing.assert_allclose(enlarge(ramp, 3, 12)[0], np.arange(12), atol=1e-5)

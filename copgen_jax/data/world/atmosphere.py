@@ -8,6 +8,7 @@ transmittance T and spherical albedo S (the form of Vermote et al. 1997, 6S). Th
 """
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -56,6 +57,7 @@ def draw_air(stream: Stream, temperature: float) -> Air:
     return Air(aerosol, vapour, float(0.05 * rng.standard_normal()))
 
 
+@functools.lru_cache(maxsize=256)
 def optics(band: str, air: Air, zenith: float, height: float) -> Optics:
     """Coefficients for a sun zenith angle (degrees) and a mean height of the ground (m)."""
     wavelength, mu = WAVELENGTHS[band], float(np.cos(np.radians(min(zenith, 80.0))))

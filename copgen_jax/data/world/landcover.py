@@ -47,23 +47,25 @@ def draw_landcover(
     warm = temperature_of(climate, relief.water_level + above)
     wet = moisture.ground * 0.9 + 4.0 * (climate.rain - 0.42) - 0.35 * np.log1p(np.maximum(above, 0) / 12.0)
     texture = _textures(stream)
-    suitability = np.stack(
-        [
-            0.9 * np.minimum(wet, 1.5) - 0.1 + 2.6 * np.minimum(slope, 0.5) - 4.0 * smoothstep(-warm, 1.0, 5.0)
-            - 0.9 * moisture.people + 0.95 * texture["trees"],
-            1.3 - 1.1 * np.maximum(above, 0) + 0.8 * wet + 0.8 * texture["flooded"] - np.float32(8) * (slope > 0.06),
-            0.75 + 1.5 * moisture.people - 9.0 * np.maximum(slope - 0.05, 0) + 0.35 * np.minimum(wet, 1.0)
-            - 3.0 * smoothstep(-warm, -5.5, -1.0) + 0.6 * texture["crops"] - np.float32(1.6) * (wet < -1.6),
-            _settlements(stream, moisture.people) - 7.0 * np.maximum(slope - 0.08, 0)
-            - 3.0 * smoothstep(-warm, -3.0, 2.0),
-            -1.0 * wet - 1.25 + 2.4 * np.maximum(slope - 0.45, 0) + 1.6 * smoothstep(-warm, -1.0, 5.0)
-            + 0.6 * texture["bare"],
-            -1.05 * (warm + 5.0) + 0.5 * texture["snow"] - 2.0 * np.maximum(slope - 0.7, 0),
-            0.35 + 0.35 * texture["open"],
-        ]
+    suitability = (
+        0.9 * np.minimum(wet, 1.5) - 0.1 + 2.6 * np.minimum(slope, 0.5) - 4.0 * smoothstep(-warm, 1.0, 5.0)
+        - 0.9 * moisture.people + 0.95 * texture["trees"],
+        1.3 - 1.1 * np.maximum(above, 0) + 0.8 * wet + 0.8 * texture["flooded"] - np.float32(8) * (slope > 0.06),
+        0.75 + 1.5 * moisture.people - 9.0 * np.maximum(slope - 0.05, 0) + 0.35 * np.minimum(wet, 1.0)
+        - 3.0 * smoothstep(-warm, -5.5, -1.0) + 0.6 * texture["crops"] - np.float32(1.6) * (wet < -1.6),
+        _settlements(stream, moisture.people) - 7.0 * np.maximum(slope - 0.08, 0)
+        - 3.0 * smoothstep(-warm, -3.0, 2.0),
+        -1.0 * wet - 1.25 + 2.4 * np.maximum(slope - 0.45, 0) + 1.6 * smoothstep(-warm, -1.0, 5.0)
+        + 0.6 * texture["bare"],
+        -1.05 * (warm + 5.0) + 0.5 * texture["snow"] - 2.0 * np.maximum(slope - 0.7, 0),
+        0.35 + 0.35 * texture["open"],
     )  # fmt: skip
+    best, chosen = suitability[0], np.zeros((pixels, pixels), np.uint8)
+    for number, other in enumerate(suitability[1:], start=1):
+        chosen = np.maximum(chosen, (other > best) * np.uint8(number))
+        best = np.maximum(best, other)
     codes = np.array([TREES, FLOODED, CROPS, BUILT, BARE, SNOW, RANGELAND], np.uint8)
-    classes = codes[np.argmax(suitability, axis=0)]
+    classes = codes.take(chosen)
     classes[above < 0] = WATER
     return classes
 

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from copgen_jax.data.world.noise import Stream, hashed, key_of, mix, uniform
+from copgen_jax.data.world.noise import Stream, choose, hashed, key_of, mix, uniform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,18 +44,27 @@ def draw_parcels(
     v = (y * cosine - x * sine + bend[1]) / np.float32(height)
     key = key_of(stream.key, purpose)
     column = np.floor(u)
-    v = v + uniform(hashed(key, column))
+    fu, column = u - column, column.astype(np.intp)
+    left = column.min()
+    columns = np.arange(left, column.max() + 1)
+    column -= left
+    v = v + uniform(hashed(key, columns)).take(column)
     row = np.floor(v)
-    bits = hashed(key + 1, column, row)
-    fu, fv = u - column, v - row
+    fv, row = v - row, row.astype(np.intp)
+    top = row.min()
+    rows = np.arange(top, row.max() + 1)
+    # what a block is like is hashed once per block, and looked up
+    block_bits = hashed(key + 1, columns[:, None], rows[None, :]).ravel()
+    number = column * len(rows) + (row - top)
+    bits = block_bits.take(number)
     lengthwise = (bits & np.uint32(1)).astype(bool)
-    across, along = np.where(lengthwise, fu, fv), np.where(lengthwise, fv, fu)
-    across_size = np.where(lengthwise, np.float32(width), np.float32(height))
-    along_size = np.where(lengthwise, np.float32(height), np.float32(width))
-    count = (np.uint32(strips[0]) + (bits >> np.uint32(1)) % np.uint32(strips[1] - strips[0] + 1)).astype(np.float32)
-    pieces = (1 + (bits >> np.uint32(9)) % np.uint32(cuts)).astype(np.float32)
+    across, along = choose(lengthwise, fu, fv), choose(lengthwise, fv, fu)
+    across_size, along_size = choose(lengthwise, width, height), choose(lengthwise, height, width)
+    count, pieces = strips[0] + (block_bits >> 1) % (strips[1] - strips[0] + 1), 1 + (block_bits >> 9) % cuts
+    count, pieces = (values.astype(np.float32).take(number) for values in (count, pieces))
     # uneven strips: a monotone bend of the coordinate, different in each block
-    unevenness = (((bits >> np.uint32(13)) & np.uint32(7)).astype(np.float32) - 3.5) * np.float32(0.12)
+    unevenness = (((block_bits >> 13) & 7).astype(np.float32) - 3.5) * np.float32(0.12)
+    unevenness = unevenness.take(number)
     position = (across + unevenness * across * (1 - across)) * count
     strip = np.floor(position)
     piece_position = (along + uniform(mix(bits + strip.astype(np.uint32))) * np.float32(0.5) * along * (1 - along)) * (

@@ -57,15 +57,16 @@ def mean_backscatter(
     sparkle = stream.pixels("corners").standard_exponential((pixels, pixels), np.float32)
     corners = surface.corners * np.maximum(sparkle - 0.8, 0)
     slopes = _facing(height, ascending, pixels)
+    roughened = _linear(1.0 * texture + surface.structure)
     bands = []
     for band, name in enumerate(("VV", "VH")):
         power = soil * _linear(ground[band]) + open_water * _linear(sea[band])
         for material, typical in _TYPICAL.items():
             power += share[material] * _linear(typical[band])
-        power *= _linear(1.0 * texture + surface.structure) * (1 + 0.25 * surface.greenness * (name == "VH"))
+        power *= roughened * (1 + 0.25 * surface.greenness) if name == "VH" else roughened
         power += corners * (1.6 if name == "VV" else 0.28)
         bands.append(power * slopes)
-    return np.stack(bands, axis=-1).astype(np.float32)
+    return np.stack(bands, axis=-1)
 
 
 def speckle(stream: Stream, shape: tuple[int, int]) -> np.ndarray:

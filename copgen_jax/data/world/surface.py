@@ -7,11 +7,13 @@ grids, so all bands see the same scene.
 """
 
 import dataclasses
+import functools
+from collections.abc import Callable
 
 import numpy as np
 
 from copgen_jax.data.world.climate import Climate, growth, season, temperature_on
-from copgen_jax.data.world.noise import Stream, smoothstep
+from copgen_jax.data.world.noise import Stream, choose, smoothstep
 from copgen_jax.data.world.parcels import Parcels, draw_parcels
 from copgen_jax.data.world.spectra import MATERIALS
 
@@ -63,7 +65,8 @@ class Fields:
     """Hidden farmland and streets."""
 
     farms: Parcels
-    streets: Parcels
+    streets: Callable[[], Parcels]
+    """Draws them: needed where there are buildings."""
     hedges: float
     """Share of parcels with trees on their border."""
 
@@ -131,7 +134,7 @@ def draw_fields(stream: Stream) -> Fields:
     """Farmland from gardens to prairies; streets in blocks of 80 to 160 m."""
     size = float(np.exp(stream.scalars("size").uniform(0, 1.0)))
     farms = draw_parcels(stream, "farms", block=(330 * size, 560 * size), strips=(2, 7), cuts=3, warp=70.0)
-    streets = draw_parcels(stream, "streets", block=(110, 210), strips=(3, 7), cuts=3, warp=30.0)
+    streets = functools.partial(draw_parcels, stream, "streets", block=(110, 210), strips=(3, 7), cuts=3, warp=30.0)
     return Fields(farms, streets, float(stream.scalars("hedges").random() ** 3 * 0.8))
 
 
@@ -161,18 +164,20 @@ def compose(
     """The scene at 10 m from known and hidden causes. `height` is the mean height in metres."""
     phase = season(climate.latitude, date)
     classes = _ragged(stream, classes)
-    low, trees, built, bare, water = _LOOKUP[:, classes]
-    crops, ice = ((1 - low - trees - built - bare - water) * (classes == code) for code in (5, 9))
+    low, trees, built, bare, water = _LOOKUP.take(classes, axis=1)
+    other = 1 - low - trees - built - bare - water
+    crops, ice = (other * (classes == code) for code in (5, 9))
     green = growth(climate, phase, height)
     leaves = 1 - vegetation.deciduous * (1 - float(np.clip((green - 0.1) / 0.4, 0, 1)))
 
     trees = _trees(trees, crops, vegetation, fields)
-    road = (fields.farms.block_border < 6) & (crops > 0.5)
+    farmed = crops > 0.5
+    road = (fields.farms.block_border < 6) & farmed
     farm_green, farm_dry, farm_bare = _farm(fields.farms, vegetation, phase, climate, green)
     meadow, lush = _meadow(low, bare, climate, green, vegetation, fields.farms)
 
     rest = np.clip(1 - trees, 0, 1) / np.maximum(low + built + bare + water + crops + ice, 0.01)
-    farm = np.where(road, 0, crops * rest)
+    farm = crops * rest * ~road
     grass = meadow * lush * rest + farm * farm_green
     straw = meadow * (1 - lush) * rest + farm * farm_dry
     naked = (low + bare - meadow) * rest + farm * farm_bare + road * (1 - trees)
@@ -180,7 +185,7 @@ def compose(
     shade = 0.30 * trees * np.clip(0.6 + 0.55 * vegetation.grain, 0, 1.6)
     needles = (trees - shade) * vegetation.conifers
     broad = trees - shade - needles
-    tilled = (crops > 0.5) * np.float32(0.8) * (fields.farms.property(8) - np.float32(0.5))
+    tilled = farmed * np.float32(0.8) * (fields.farms.property(8) - np.float32(0.5))
     bright = np.clip(soil.bright + tilled + road * np.float32(0.35) + 0.30 * bare, 0, 1) * (1 - 0.45 * wetness.soil)
     red = soil.red * (1 - bright * 0.5)
     shares = {
@@ -197,15 +202,17 @@ def compose(
         "snow": ice * rest,
         "shade": shade,
     }
-    stack = np.stack([shares[name] for name in MATERIALS]).astype(np.float32)
+    stack = np.empty((len(MATERIALS), *classes.shape), np.float32)
+    for number, name in enumerate(MATERIALS):
+        stack[number] = shares[name]
     if wetness.snow:
         _snow(stack, wetness.snow, vegetation, classes)
     stack /= stack.sum(axis=0)
     return Surface(
         shares=stack,
         greenness=(grass + 0.35 * straw).astype(np.float32),
-        roughness=np.where(crops > 0.5, 0.15 + 0.85 * fields.farms.property(5), 0.45).astype(np.float32),
-        structure=((crops > 0.5) * np.float32(7.0) * (fields.farms.property(9) - np.float32(0.5))).astype(np.float32),
+        roughness=choose(farmed, 0.15 + 0.85 * fields.farms.property(5), 0.45),
+        structure=farmed * np.float32(7.0) * (fields.farms.property(9) - np.float32(0.5)),
         corners=streets["bright roof"] + 0.35 * streets["red roof"],
     )
 
@@ -213,11 +220,10 @@ def compose(
 def _ragged(stream: Stream, classes: np.ndarray) -> np.ndarray:
     """Look the class up one or two pixels aside: outlines in the scene are rougher than on the map."""
     side = classes.shape[0]
-    down, right = (
-        np.rint(1.3 * stream.field(axis, (70, 30))).astype(np.int64) for axis in ("outline down", "outline right")
-    )
-    index = np.arange(side)
-    return classes[np.clip(index[:, None] + down, 0, side - 1), np.clip(index[None, :] + right, 0, side - 1)]
+    down, right = (np.rint(1.3 * stream.field(axis, (70, 30))) for axis in ("outline down", "outline right"))
+    index = np.arange(side, dtype=np.float32)
+    row, column = np.clip(index[:, None] + down, 0, side - 1), np.clip(index[None, :] + right, 0, side - 1)
+    return classes.ravel().take((row * side + column).astype(np.intp))
 
 
 def _trees(share: np.ndarray, crops: np.ndarray, vegetation: Vegetation, fields: Fields) -> np.ndarray:
@@ -225,7 +231,7 @@ def _trees(share: np.ndarray, crops: np.ndarray, vegetation: Vegetation, fields:
     grown = smoothstep(vegetation.clumps + 2.6 * (share - 0.5), -0.25, 0.25)
     trees = np.minimum(share * (0.35 + 0.65 * grown / (share + 0.1)), 0.97)
     hedge = (fields.farms.border < 8) & (fields.farms.property(7) < fields.hedges) & (vegetation.clumps > -0.5)
-    return np.where(hedge & (crops > 0.5), np.float32(0.75), trees)
+    return choose(hedge & (crops > 0.5), 0.75, trees)
 
 
 def _meadow(
@@ -244,30 +250,35 @@ def _farm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(green, dry, bare) shares of crops per pixel, summing to one: crop and calendar differ by parcel."""
     kind, shift, strength, ploughed = (farms.property(n) for n in range(4))
-    peak = np.where(kind < 0.36, np.float32(0.37), np.where(kind < 0.72, np.float32(0.56), np.float32(0.50)))
+    winter, annual = kind < 0.36, kind < 0.72
+    peak = choose(winter, 0.37, choose(annual, 0.56, 0.50))
     peak = peak + np.float32(0.10) * (shift - 0.5) + np.float32(0.06 * climate.wet_season)
-    width = np.where(kind < 0.72, np.float32(0.11), np.float32(0.40))
-    ahead = (np.float32(phase) - peak + np.float32(0.5)) % 1 - np.float32(0.5)
+    width = choose(annual, 0.11, 0.40)
+    ahead = np.float32(phase) - peak + np.float32(0.5)
+    ahead = ahead - np.floor(ahead) - np.float32(0.5)
     cover = np.exp(-((ahead / width) ** 2))
     # winter cereals are sown in autumn and stand green until spring
-    cover = np.where((kind < 0.36) & (np.abs(ahead) > 0.2), np.maximum(cover, 0.3 + 0.5 * shift), cover)
+    cover = choose(winter & (np.abs(ahead) > 0.2), np.maximum(cover, 0.3 + 0.5 * shift), cover)
     cover = smoothstep(cover, 0.1, 0.75) * (0.75 + 0.25 * strength) * np.float32(0.62 + 0.38 * green)
     always = np.float32(0.30 * climate.rain * green)
     furrows = 0.05 * np.sin(farms.along * (0.35 + 0.2 * strength))
     cover = np.clip(cover + always * (kind > 0.3) + 0.10 * vegetation.vigour + furrows, 0, 1)
-    cover = np.where(kind > 0.93, 0.06 * (1 + vegetation.vigour * 0.4), cover)
+    cover = choose(kind > 0.93, 0.06 * (1 + vegetation.vigour * 0.4), cover)
     straw = np.clip((smoothstep(ahead, 0.06, 0.11) - smoothstep(ahead, 0.2, 0.3)) * (ploughed < 0.55) + 0.04, 0, 1)
     dry = (1 - cover) * straw
     return cover, dry, 1 - cover - dry
 
 
-def _streets(streets: Parcels, built: np.ndarray) -> dict[str, np.ndarray]:
+def _streets(draw: Callable[[], Parcels], built: np.ndarray) -> dict[str, np.ndarray]:
     """Built share split into asphalt and roofs: streets around blocks, a roof colour per lot."""
+    if not built.any():
+        return dict.fromkeys(("bright roof", "red roof", "asphalt"), built)
+    streets = draw()
     colour, size = streets.property(0), streets.property(1)
     house = smoothstep(streets.border, 1.0, 7.0) * (0.4 + 0.6 * size)
-    house = np.where(streets.block_border < 7, 0, house)
-    bright = house * np.where(colour < 0.16, 0.25 + 4.0 * colour, 0.03)
-    red = house * np.where(colour > 0.55, np.float32(0.55), np.float32(0.10))
+    house = house * (streets.block_border >= 7)
+    bright = house * choose(colour < 0.16, 0.25 + 4.0 * colour, 0.03)
+    red = house * choose(colour > 0.55, 0.55, 0.10)
     return {
         "bright roof": built * bright,
         "red roof": built * red,
