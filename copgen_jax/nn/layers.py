@@ -39,7 +39,11 @@ class LayerNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation over (H, W, channels of a group); statistics in float32, two passes."""
+    """Group normalisation over (H, W, channels of a group); statistics in float32, two passes.
+
+    Statistics are taken of each channel first and of the channels of a group then: reductions along whole rows of
+    channels are several times faster on CPUs than reductions that leave a group's channels in between.
+    """
 
     groups: int
     epsilon: float = 1e-6
@@ -50,12 +54,18 @@ class GroupNorm(nn.Module):
         batch, height, width, channels = x.shape
         scale = self.param("scale", nn.initializers.ones, (channels,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (channels,), jnp.float32)
-        wide = x.astype(jnp.float32).reshape(batch, height * width, self.groups, channels // self.groups)
-        centred = wide - wide.mean((1, 3), keepdims=True)
-        variance = jnp.square(centred).mean((1, 3), keepdims=True)
-        shape = (1, 1, self.groups, channels // self.groups)
-        y = centred * jax.lax.rsqrt(variance + self.epsilon) * scale.reshape(shape) + bias.reshape(shape)
+        wide = x.astype(jnp.float32).reshape(batch, height * width, channels)
+        centred = wide - self._group_means(wide.mean(1, keepdims=True))
+        variance = self._group_means(jnp.square(centred).mean(1, keepdims=True))
+        factor = jax.lax.rsqrt(variance + self.epsilon) * scale.reshape(1, 1, channels)
+        y = centred * factor + bias.reshape(1, 1, channels)
         return y.reshape(x.shape).astype(x.dtype)
+
+    def _group_means(self, means: Float[Array, "B 1 C"]) -> Float[Array, "B 1 C"]:
+        """Each channel's mean replaced by that of its group."""
+        batch, _, channels = means.shape
+        of_groups = means.reshape(batch, 1, self.groups, channels // self.groups).mean(-1)
+        return jnp.repeat(of_groups, channels // self.groups, axis=-1)
 
 
 def patchify(x: Float[Array, "B h w c"], side: int) -> Float[Array, "B N p"]:
