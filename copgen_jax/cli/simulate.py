@@ -24,6 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cells", type=int, required=True, metavar="N", help="number of cells")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="directory to write to")
+    parser.add_argument(
+        "--format",
+        choices=("folders", "parquet"),
+        default="folders",
+        help="extracted cells, or parquet files with a GeoTIFF per band (default: folders)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the world (default: 0)")
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
     parser.add_argument("--resume", action="store_true", help="write what an interrupted run left out")
@@ -47,19 +53,20 @@ def run(arguments: argparse.Namespace, terminal: "Terminal") -> None:
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume keeps what is there and --overwrite replaces it; pass one of them")
     world = World(arguments.seed)
-    cells = Cells(arguments.out, world, world.cells(arguments.cells))
+    cells = Cells(arguments.out, world, world.cells(arguments.cells), arguments.format)
     plan = {
         "cells": arguments.cells,
         "patches": arguments.cells * world.patches_per_cell,
         "out": str(arguments.out),
         "seed": arguments.seed,
+        "format": arguments.format,
         "workers": min(workers, arguments.cells),
         "expected_bytes": arguments.cells * CELL_BYTES,
         "expected_seconds": round(arguments.cells * CELL_SECONDS / min(workers, arguments.cells)),
     }
     terminal.say(
         f"{plan['cells']} cells ({plan['patches']} patches) to {plan['out']}: about {plan['expected_bytes'] / 1e9:.1f} "
-        f"GB, {plan['expected_seconds'] / 60:.0f} min with {plan['workers']} workers of 0.8 GB memory each"
+        f"GB, {plan['expected_seconds'] / 60:.1f} min with {plan['workers']} workers of 0.8 GB memory each"
     )
     if arguments.dry_run:
         terminal.result(plan | {"dry_run": True})
@@ -70,6 +77,7 @@ def run(arguments: argparse.Namespace, terminal: "Terminal") -> None:
         _written(cells, plan["workers"], arguments.overwrite), total=arguments.cells, what="simulating"
     ):
         pass
+    cells.finish()
     seconds = time.perf_counter() - start
     terminal.result(
         plan | {"seconds": round(seconds, 1), "names": list(cells.names)},

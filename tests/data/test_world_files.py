@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from pyarrow import parquet
 
 from copgen_jax.cli import main
 from copgen_jax.data.majortom import cut, open_data
@@ -42,6 +43,28 @@ def test_the_readers_of_real_data_read_it(root, name):
     assert (patches[8].images["LULC"] == truth["LULC"]).mean() > 0.97
     median = [np.median(source["S2L2A_10m"].astype(float)) for source in (patches[8].images, truth)]
     assert median[0] == pytest.approx(median[1], rel=0.05)
+
+
+def test_parquet_files_hold_the_same(root, name, tmp_path):
+    arguments = ["simulate", "--cells", "1", "--out", str(tmp_path), "--seed", "4", "--workers", "1"]
+    assert main([*arguments, "--format", "parquet", "--quiet"]) == 0
+    assert not any("Core-LULC" not in str(path) for path in tmp_path.rglob("*.tif"))
+    extracted, packed = (open_data(path).read(name) for path in (root, tmp_path))
+    assert packed.issues == ()
+    assert packed.rasters.keys() == extracted.rasters.keys()
+    for key, values in extracted.rasters.items():
+        np.testing.assert_array_equal(packed.rasters[key], values)
+    for field in ("cell", "ground", "date", "s2_offsets"):
+        assert getattr(packed, field) == getattr(extracted, field)
+    listed = parquet.read_table(tmp_path / "Core-S2L2A" / "metadata.parquet").to_pylist()
+    truth = World(4).cell(name, ("cloud_mask",))["cloud_mask"]
+    assert [row["grid_cell"] for row in listed] == [name]
+    assert listed[0]["cloud_cover"] == pytest.approx(100 * np.isin(truth, (1, 2)).mean())
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()}
+    (tmp_path / "Core-DEM" / "images" / "part_00001.parquet").unlink()
+    assert main([*arguments, "--format", "parquet", "--quiet", "--resume"]) == 0
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*.*") if p.is_file()} == before
+    assert main([*arguments, "--resume"]) == 2
 
 
 def test_every_file_says_that_it_is_synthetic_and_where_it_lies(root, name):
