@@ -6,7 +6,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("source", metavar="LMDB", help="LMDB folder, or a folder of them by split or published key")
-    parser.add_argument("--model", required=True, help="model directory whose autoencoders made the moments")
+    parser.add_argument("--model", required=True, help='model directory whose autoencoders made the moments, or "demo"')
     parser.add_argument("--out", required=True, metavar="STORE", help="latent store to write")
     parser.add_argument("--split", default="train", help="name of the split where the folders name none")
     parser.add_argument("--precision", choices=("float16", "float32"), default="float16")
@@ -25,10 +25,12 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.data.latents import Description, patches_per_cell
     from copgen_jax.data.published_latents import import_latents
     from copgen_jax.errors import InputError
+    from copgen_jax.generate.generator import model_directory
 
-    config, hashes = load_config(arguments.model), load_hashes(arguments.model)
+    model = model_directory(arguments.model)
+    config, hashes = load_config(model), load_hashes(model)
     if hashes.latent_space is None:
-        raise InputError(f"{arguments.model} has no autoencoders, so it does not say whose latents these are")
+        raise InputError(f"{model} has no autoencoders, so it does not say whose latents these are")
     description = Description(
         modalities=config.modalities,
         latent_space=hashes.latent_space,

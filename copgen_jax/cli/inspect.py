@@ -1,6 +1,7 @@
 """`copgen inspect STORE`: what is in a latent store, and whether it is whole."""
 
 import argparse
+from pathlib import Path
 
 BARS = " .:-=+*#"
 """From no patch to the most, in the map and the histograms."""
@@ -11,7 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("store", metavar="STORE", help="latent store, finished or not")
     parser.add_argument("--verify", action="store_true", help="read all of it and compare every checksum")
     parser.add_argument("--map", metavar="PNG", help="also write a world map of the patches")
-    parser.add_argument("--model", help="model directory: decode some patches, see --picture")
+    parser.add_argument("--model", help='model directory, or "demo": decode some patches, see --picture')
     parser.add_argument(
         "--picture", metavar="PNG", help="also write decoded patches of the first split (needs --model)"
     )
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.data.latents.summary import summarise, write_map
     from copgen_jax.data.latents.verify import verify
     from copgen_jax.errors import InputError
+    from copgen_jax.generate.generator import model_directory
 
     if bool(arguments.picture) != bool(arguments.model):
         raise InputError("--picture and --model belong together: a file to write and the model that decodes")
@@ -40,7 +42,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         raise InputError(f"{store.path} is damaged in {len(found)} places, the first: {found[0]}")
     summaries = {split: summarise(store, split, track=terminal.track) for split in store.layouts}
     if arguments.picture:
-        _write_picture(store, arguments.model, arguments.picture)
+        _write_picture(store, model_directory(arguments.model), arguments.picture)
     if arguments.map:
         write_map(store, arguments.map)
     description = store.description
@@ -60,7 +62,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     terminal.result(data, _text(store, summaries, verified=arguments.verify))
 
 
-def _write_picture(store, model: str, path: str) -> None:
+def _write_picture(store, model: Path, path: str) -> None:
     from copgen_jax.checkpoints import load_config, load_hashes, load_model
     from copgen_jax.data.latents.pictures import decoded_patches
     from copgen_jax.data.latents.store import require_latent_space
