@@ -192,6 +192,27 @@ def test_a_world_without_files_is_the_simulated_one():
         open_source("world:3:0", modalities)
 
 
+def test_single_patches_of_a_world_are_its_own_and_lie_on_their_cells_side_of_the_split():
+    modalities = CONFIG.modalities
+    source = open_source("world:3:5:patches", modalities)
+    cells = {name.rpartition("_")[0] for name in source.names}
+    assert len(cells) == len(source.names) == 5
+    dates = set()
+    for name in source.names[:2]:
+        cell, _, index = name.rpartition("_")
+        drawn = World(3, modalities).at(cell, int(index))
+        (patch,) = cut(source.read(name), modalities)
+        for modality in modalities.images:
+            np.testing.assert_array_equal(patch.images[modality.name], drawn[modality.name])
+        assert patch.place == pytest.approx(drawn["location"], abs=1e-3)
+        assert patch.date == drawn["timestamp"].astype("datetime64[D]")
+        assert Split().of(name) == Split().of(cell)
+        dates.add(patch.date)
+    assert len(dates) == 2
+    with pytest.raises(InputError, match="world of no cells"):
+        open_source("world:3:0:patches", modalities)
+
+
 def test_a_model_that_cannot_encode_the_data_is_refused(data, model):
     source = open_data(data, modalities=CONFIG.modalities)
     for config, latent_space in ((dataclasses.replace(CONFIG, autoencoders={}), "a"), (CONFIG, None)):

@@ -10,6 +10,7 @@ examples:
   copgen encode --data majortom/ --model MODEL --out latents/
   copgen encode --data tiles/ --s2-offset 0 433D_629L_3_1=1000 --model MODEL --out latents/
   copgen encode --data world:0:100 --model MODEL --out latents/             cells of the synthetic world, without files
+  copgen encode --data world:0:8000:patches --model MODEL --out latents/    one patch of each of 8000 of its cells
   sbatch --array=0-15 --wrap \\
     'copgen encode --data majortom/ --model MODEL --out latents/ --task $SLURM_ARRAY_TASK_ID/$SLURM_ARRAY_TASK_COUNT'
 """
@@ -20,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--data", required=True, metavar="DIR", help="Major TOM cells, aligned tiles, or world:SEED:CELLS")
+    add("--data", required=True, metavar="DIR", help="Major TOM cells, aligned tiles, world:SEED:CELLS or world:SEED:PATCHES:patches")
     add("--model", required=True, metavar="MODEL", help="model directory with autoencoders, or demo")
     add("--out", required=True, metavar="STORE", help="latent store to write")
     add("--resume", action="store_true", help="go on with a store that was begun")

@@ -12,7 +12,7 @@ from copgen_jax.data.world import OFFSET, World
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
 
-_WORLD = re.compile(r"world:(\d+):(\d+)")
+_WORLD = re.compile(r"world:(\d+):(\d+)(:patches)?")
 _WORLD_RECORD = "world.json"
 """What `copgen simulate` leaves beside its cells."""
 
@@ -20,7 +20,10 @@ _WORLD_RECORD = "world.json"
 def open_source(
     data: str | Path, modalities: ModalitySet, *, s2_offset: int | Mapping[str, int] | None = None
 ) -> Source:
-    """The observations in a directory (`copgen_jax.data.majortom.open_data`), or of `world:SEED:CELLS`.
+    """The observations in a directory (`copgen_jax.data.majortom.open_data`), or of a synthetic world.
+
+    `world:SEED:CELLS` are whole cells, whose patches share their date and weather; `world:SEED:PATCHES:patches` are
+    single patches of as many cells, each with its own.
 
     Raises:
         InputError: see `open_data`; a world of no cells.
@@ -31,7 +34,7 @@ def open_source(
     seed, count = int(match[1]), int(match[2])
     if not count:
         raise InputError(f"{data} is a world of no cells; expected world:SEED:CELLS, such as world:0:100")
-    return WorldCells(seed, count, modalities)
+    return (WorldPatches if match[3] else WorldCells)(seed, count, modalities)
 
 
 def is_synthetic(data: str | Path) -> bool:
@@ -65,5 +68,36 @@ class WorldCells:
             ground=cell.ground,
             rasters={m.name: cell[m.name] for m in images},
             date=np.datetime64(cell.values.get("timestamp", "NaT"), "D"),
+            s2_offsets={m.product: OFFSET for m in images if m.encoding == "reflectance"},
+        )
+
+
+class WorldPatches:
+    """Single patches of the synthetic world, each of another cell: tiles of one patch, drawn when they are read."""
+
+    def __init__(self, seed: int, count: int, modalities: ModalitySet):
+        """The first `count` patches of a world whose cells differ; costs little."""
+        self.modalities = modalities
+        self.issues: list[Issue] = []
+        self._world = World(seed, modalities)
+        places: dict[str, int] = {}
+        number = 0
+        while len(places) < count:
+            cell, patch = self._world.address(number)
+            places.setdefault(cell, patch)
+            number += 1
+        self._places = {f"{cell}_{patch}": (cell, patch) for cell, patch in sorted(places.items())}
+        self.names = tuple(self._places)
+
+    def read(self, name: str) -> Observation:
+        """One patch, as a tile that is no larger."""
+        patch = self._world.at(*self._places[name])
+        images = self.modalities.images
+        return Observation(
+            name=name,
+            cell=None,
+            ground=patch.ground,
+            rasters={m.name: patch[m.name] for m in images},
+            date=np.datetime64(patch.values.get("timestamp", "NaT"), "D"),
             s2_offsets={m.product: OFFSET for m in images if m.encoding == "reflectance"},
         )
