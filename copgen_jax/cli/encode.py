@@ -21,7 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EXAMPLES
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add = parser.add_argument
-    add("--data", required=True, metavar="DIR", help="Major TOM cells, aligned tiles, world:SEED:CELLS or world:SEED:PATCHES:patches")
+    add(
+        "--data",
+        required=True,
+        metavar="DIR",
+        help="Major TOM cells, aligned tiles, world:SEED:CELLS or world:SEED:PATCHES:patches",
+    )
     add("--model", required=True, metavar="MODEL", help="model directory with autoencoders, or demo")
     add("--out", required=True, metavar="STORE", help="latent store to write")
     add("--resume", action="store_true", help="go on with a store that was begun")
