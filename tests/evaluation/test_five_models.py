@@ -14,9 +14,11 @@ from copgen_jax.modalities import DEMO, ModalitySet
 LEVEL_2A = DEMO.subset(["location", "DEM", "LULC", "S2L2A", "timestamp"])
 
 
-def run(out, modalities: ModalitySet, *, cells: int, acquisitions: int, seeds: int) -> tuple[dict, Section]:
+def run(
+    out, modalities: ModalitySet, *, cells: int, acquisitions: int, seeds: int, world: int = 7
+) -> tuple[dict, Section]:
     """{model: {column: value}} of the table of five numbers, and the section."""
-    bench = WorldBench(7, modalities, cells)
+    bench = WorldBench(world, modalities, cells)
     settings = Settings(seeds=seeds, acquisitions=acquisitions)
     task = plan_task(PROTOCOLS["stochastic"], bench, settings)
     sources = tuple(SimulatedSource(name, bench) for name in FAULTS)
@@ -71,8 +73,9 @@ def answers(section: Section) -> dict[str, dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_a_hundred_held_out_cells_and_the_verdicts(tmp_path):
-    rows, section = run(tmp_path, LEVEL_2A, cells=100, acquisitions=16, seeds=16)
+@pytest.mark.parametrize("world", [7, 11])  # the cut-offs were chosen on 7
+def test_a_hundred_held_out_cells_and_the_verdicts(tmp_path, world):
+    rows, section = run(tmp_path, LEVEL_2A, cells=100, acquisitions=16, seeds=16, world=world)
     check_apart(rows)
     for row in rows.values():
         print(row)

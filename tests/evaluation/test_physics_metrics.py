@@ -11,6 +11,7 @@ def test_indices_and_angles():
     red, infrared = np.array([0.05, 0.3, 0.0, -0.1]), np.array([0.45, 0.3, 0.0, 0.05])
     np.testing.assert_allclose(physics.ndvi(red, infrared), [0.8, 0, np.nan, np.nan])
     np.testing.assert_allclose(physics.ndwi(red, infrared), [-0.8, 0, np.nan, np.nan])
+    assert np.isnan(physics.ndvi(np.array(-0.1), np.array(0.1001)))  # else 2001 enters a mean
     a = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
     b = np.array([[0.0, 3.0, 1.0], [2.0, 3.0, 1.0]])
     np.testing.assert_allclose(physics.spectral_angle(a, b), [90, 0, np.nan], atol=1e-5)
@@ -50,6 +51,25 @@ def test_path_radiance_over_clear_dark_land():
     assert got.median == pytest.approx(0.04)
     assert (got.negative, got.pixels) == (1 / 8, 8)
     assert np.isnan(physics.path_radiance(l1c, l2a, np.zeros((4, 4), bool)).median)
+
+
+def test_b10_is_dark_under_a_clear_sky():
+    b10 = np.full((3, 4, 4), 0.002)
+    b10[0, 0, 0], b10[1, 3, 3], b10[2, 3, 2] = 0.1, np.nan, physics.CIRRUS
+    got = physics.cirrus_when_clear(b10)
+    assert (got.median, got.bright, got.pixels) == (0.002, 1 / 47, 47)
+    clouds = np.zeros((24, 24), int)
+    clouds[0, 0] = 3  # one fine pixel makes the whole coarse one cloudy
+    clear = physics.wholly(clouds == physics.CLEAR, (4, 4), "clouds")
+    assert clear.sum() == 15
+    got = physics.cirrus_when_clear(b10, clear)
+    assert (got.bright, got.pixels) == (0.0, 3 * 15 - 1)
+    assert physics.cirrus_when_clear(b10 + 0.1, clear).bright == 1.0  # an offset left in
+    nothing = physics.cirrus_when_clear(b10, np.zeros((4, 4), bool))
+    assert np.isnan(nothing.bright)
+    assert nothing.pixels == 0
+    with pytest.raises(InputError, match="does not divide into 5 x 5"):
+        physics.wholly(clouds == 0, (5, 5), "clouds")
 
 
 def test_slope():

@@ -13,11 +13,12 @@ from copgen_jax.evaluation.protocols.registry import PROTOCOLS
 from copgen_jax.evaluation.protocols.results import from_plain, to_plain
 from copgen_jax.evaluation.protocols.running import Evaluation, evaluate, outcome_of, plan_task
 from copgen_jax.evaluation.protocols.single_report import runs_of
-from copgen_jax.evaluation.protocols.stochastic_report import source_numbers
+from copgen_jax.evaluation.protocols.stochastic_checks import checks_of
+from copgen_jax.evaluation.protocols.stochastic_numbers import source_numbers
 from copgen_jax.evaluation.scenes import WorldBench
 from copgen_jax.evaluation.simulators import Held, held
 from copgen_jax.evaluation.sources import Sample, file_name
-from copgen_jax.modalities import COPGEN, DEMO
+from copgen_jax.modalities import COPGEN, DEMO, ModalitySet
 
 SMALL = DEMO.subset(["location", "DEM", "LULC", "S2L2A"])
 BENCH = WorldBench(3, SMALL, 3)
@@ -31,6 +32,7 @@ class Echo:
     change: object = None
     drawn: list = dataclasses.field(default_factory=list)
     lost: tuple = ()
+    every: ModalitySet = SMALL
 
     kind = "predictions"
 
@@ -51,7 +53,7 @@ class Echo:
                     continue
                 self.drawn.append((scene.name, experiment.name, seed))
                 truth = scene.truths[i % len(scene.truths)]
-                names = experiment.wanted(SMALL)
+                names = experiment.wanted(self.every)
                 change = self.change or (lambda name, values, seed: values)
                 yield Sample(
                     cell=scene.name,
@@ -171,6 +173,26 @@ def test_samples_that_are_the_truths_are_as_wide_as_they(tmp_path):
     assert numbers["bias"] == pytest.approx(0, abs=1e-7)
     assert numbers["recall"] == numbers["precision"] == 1
     assert numbers["nn"] == 0  # copies, not excellence: every nearest neighbour is the copy
+
+
+def test_bright_b10_under_a_clear_sky_is_seen(tmp_path):
+    bench = WorldBench(3, DEMO.subset(["location", "DEM", "LULC", "cloud_mask", "S2L1C", "S2L2A"]), 2)
+
+    def offset(name, values, seed):
+        return values + np.float32(0.1) if name == "S2L1C_60m" else values
+
+    def cirrus(where, change):
+        (outcome,) = run(tmp_path / where, Echo(change=change, every=bench.modalities), "stochastic", bench=bench)
+        mine = source_numbers(outcome.of("echo", outcome.experiments[0]))
+        (check,) = [c for c in checks_of(mine, None) if "B10" in c.what]
+        return mine, check
+
+    mine, check = cirrus("truth", None)
+    assert mine["cirrus when clear"] == mine["cirrus when clear, real"] < 0.05  # the world's clear skies are dark
+    assert check.answer == "yes"
+    mine, check = cirrus("offset", offset)
+    assert mine["cirrus when clear"] == 1
+    assert (check.answer, check.word, check.cells) == ("no", "cirrus in a clear sky", 2)
 
 
 # bad input

@@ -20,23 +20,30 @@ WATER = 1
 LAND = (2, 5, 7, 8, 11)
 """Codes of land that may be dark and is not water, flooded, snow or cloud."""
 
+CLEAR = 0
+"""Cloud-mask code of a clear sky."""
+
+CIRRUS = 0.012
+"""Reflectance of B10 from which Sen2Cor suspects cirrus."""
+
 DARK = 0.06
 """Surface reflectance in red below which the path through the atmosphere dominates the blue band above it."""
 
 
 def ndvi(red: np.ndarray, near_infrared: np.ndarray) -> np.ndarray:
-    """Vegetation index (NIR - red) / (NIR + red): [...]; NaN where the sum is not positive."""
+    """Vegetation index (NIR - red) / (NIR + red): [...]; NaN where a reflectance is negative or both are 0."""
     return _normalised_difference(near_infrared, red)
 
 
 def ndwi(green: np.ndarray, near_infrared: np.ndarray) -> np.ndarray:
-    """Open-water index (green - NIR) / (green + NIR) (McFeeters 1996): [...]; NaN where the sum is not positive."""
+    """Open-water index (green - NIR) / (green + NIR) (McFeeters 1996): [...]; NaN as `ndvi`."""
     return _normalised_difference(green, near_infrared)
 
 
 def _normalised_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """In -1 .. 1; a negative reflectance would let it run to any value."""
     total = np.asarray(a, np.float64) + b
-    some = total > 0
+    some = (total > 0) & (np.asarray(a) >= 0) & (np.asarray(b) >= 0)
     return np.where(some, (np.asarray(a, np.float64) - b) / np.where(some, total, 1), np.nan)
 
 
@@ -106,7 +113,7 @@ def clear_dark_land(red: np.ndarray, land_cover: np.ndarray, clouds: np.ndarray 
         clouds: cloud-mask codes, 0 is clear; without, every pixel counts as clear: say so beside the result.
     """
     dark = (red < DARK) & np.isin(land_cover, LAND)
-    return dark if clouds is None else dark & (clouds == 0)
+    return dark if clouds is None else dark & (clouds == CLEAR)
 
 
 def path_radiance(l1c_blue: np.ndarray, l2a_blue: np.ndarray, where: np.ndarray) -> Consistency:
@@ -118,6 +125,40 @@ def path_radiance(l1c_blue: np.ndarray, l2a_blue: np.ndarray, where: np.ndarray)
     return Consistency(
         median=float(np.median(difference)), negative=float((difference < 0).mean()), pixels=difference.size
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClearSky:
+    """Level-1C B10 where the sky is clear."""
+
+    median: float
+    """Reflectance; NaN without pixels."""
+    bright: float
+    """Share of pixels above `CIRRUS`; NaN without pixels."""
+    pixels: int
+
+
+def cirrus_when_clear(b10: np.ndarray, where: np.ndarray | None = None) -> ClearSky:
+    """B10 [..., h, w] over the pixels of a mask [h, w], all without; NaN pixels are not counted."""
+    chosen = np.asarray(b10, np.float64)
+    chosen = chosen.ravel() if where is None else chosen[..., where].ravel()
+    chosen = chosen[~np.isnan(chosen)]
+    if not chosen.size:
+        return ClearSky(median=math.nan, bright=math.nan, pixels=0)
+    return ClearSky(median=float(np.median(chosen)), bright=float((chosen > CIRRUS).mean()), pixels=chosen.size)
+
+
+def wholly(fine: np.ndarray, shape: tuple[int, int], what: str) -> np.ndarray:
+    """Pixels of a coarse grid (h, w) all of whose pixels of a finer mask [H, W] are true: bool [h, w].
+
+    Raises:
+        InputError: the mask's sides are not one multiple of the grid's; `what` names both.
+    """
+    h, w = shape
+    factor, rest = divmod(fine.shape[0], h)
+    if rest or fine.shape != (h * factor, w * factor):
+        raise InputError(f"{what}: {fine.shape} px does not divide into {h} x {w} px")
+    return np.logical_and.reduce(fine.reshape(h, factor, w, factor), axis=(1, 3))
 
 
 def slope_degrees(height: np.ndarray, resolution: float) -> np.ndarray:
@@ -146,10 +187,7 @@ def slope_over_water(height: np.ndarray, land_cover: np.ndarray, resolution: flo
         InputError: the class map's sides are not one multiple of the height map's.
     """
     h, w = height.shape[-2:]
-    factor, rest = divmod(land_cover.shape[0], h)
-    if rest or land_cover.shape != (h * factor, w * factor):
-        raise InputError(f"land cover of {land_cover.shape} px does not divide into the {h} x {w} px of the heights")
-    water = (land_cover == WATER).reshape(h, factor, w, factor).all(axis=(1, 3))
+    water = wholly(land_cover == WATER, (h, w), "land cover on the grid of heights")
     padded = np.pad(water, 1)
     inside = np.logical_and.reduce([padded[i : i + h, j : j + w] for i in range(3) for j in range(3)])
     slope = slope_degrees(height, resolution)[..., inside].ravel()
@@ -200,6 +238,19 @@ EXPLANATIONS = (
         ideal="Positive nearly everywhere, .02 to .08 in the median for common air.",
         misleads="Terrain shadow and over-corrected haze break the rule in real data too: compare with the real share. "
         "Different offsets of the two products show as .1.",
+    ),
+    Explanation(
+        name="cirrus_when_clear",
+        title="B10 under a clear sky",
+        question="physical",
+        better="lower",
+        unit="share of pixels",
+        measures="Share of clear pixels whose B10 at the top of the atmosphere is above .012. Water vapour swallows "
+        "this band before it reaches the ground, so only high cloud is bright in it: without cloud it is dark.",
+        ideal="That of real clear acquisitions: near 0, with B10 at .001 to .005 in the median.",
+        misleads="High mountains and very dry air let some ground through in real data too: compare with the real "
+        "share. Thin cirrus that the cloud mask missed counts as clear. An offset left in shows as 1; a model whose "
+        "B10 is 0 everywhere, cloud or not, scores a perfect 0.",
     ),
     Explanation(
         name="water_slope",

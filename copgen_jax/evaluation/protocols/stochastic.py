@@ -21,13 +21,14 @@ from copgen_jax.evaluation.protocols.protocol import Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import sheet
 from copgen_jax.evaluation.scenes import Scene, Values, enlarge, l2a_stack
 from copgen_jax.evaluation.sources import Sample
-from copgen_jax.modalities import ModalitySet
+from copgen_jax.modalities import COPGEN, ModalitySet
 
 CALIBRATED_SIDE = 24
 """Calibration looks at every so-manieth pixel, about this many a side: neighbours say the same."""
 RANKED_PER_SIDE = 3
 CLEAR = {"cloud_mask": 0}
 VISIBLE = ("B02", "B04", "B08")
+CIRRUS_BAND = COPGEN["S2L1C_60m"].bands.index("B10")
 
 
 def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, ...]:
@@ -121,6 +122,8 @@ def _physics(scene: Scene, samples: Sequence[Sample]) -> dict[str, Any]:
             found |= {f"{name} {code}": [ours[code].mean, theirs[code].mean, theirs[code].pixels] for code in theirs}
         pair = [_path_radiance(sets, classes) for sets in (model, real)]
         found |= {"path radiance negative": [p.negative for p in pair], "path radiance": [p.median for p in pair]}
+    pair = [_clear_sky(sets) for sets in (model, real)]
+    found |= {"cirrus when clear": [p.bright for p in pair], "B10 when clear": [p.median for p in pair]}
     spectra = [radial_spectrum(_each(_near_infrared, sets), 10.0) for sets in (model, real)]
     detail = smoothing(*spectra)
     found |= {"fine power": [detail.fine, 1.0], "resolved": [detail.resolved, 20.0]}
@@ -159,3 +162,17 @@ def _path_radiance(sets: Sequence[Values], classes: np.ndarray) -> physics.Consi
         below.append(values["S2L2A_10m"][2][where])
     flat = [np.concatenate(parts) if parts else np.zeros(0) for parts in (above, below)]
     return physics.path_radiance(*flat, where=np.ones(len(flat[0]), bool))
+
+
+def _clear_sky(sets: Sequence[Values]) -> physics.ClearSky:
+    """B10 over the clear pixels of each image, pooled; all pixels of an image without cloud mask: clear was given."""
+    found = []
+    for values in sets:
+        if "S2L1C_60m" not in values:
+            continue
+        b10 = values["S2L1C_60m"][CIRRUS_BAND]
+        clear = np.ones(b10.shape, bool)
+        if "cloud_mask" in values:
+            clear = physics.wholly(values["cloud_mask"][0] == physics.CLEAR, b10.shape, "cloud mask on the grid of B10")
+        found.append(b10[clear])
+    return physics.cirrus_when_clear(np.concatenate(found) if found else np.zeros(0))

@@ -67,7 +67,7 @@ class Check:
     @property
     def answer(self) -> Answer:
         """Whether the value is where it should be."""
-        if math.isnan(self.value):
+        if math.isnan(self.value) or math.isnan(self.ideal):
             return "unknown"
         if self.good[0] <= self.value <= self.good[1]:
             return "yes"

@@ -53,6 +53,6 @@ def reason(checks: Sequence[Check]) -> str:
     if not checks:
         return "none of the protocols run asks this"
     cells = max(check.cells for check in checks)
-    if cells < FEW_CELLS:
+    if 0 < cells < FEW_CELLS:
         return f"{counted(cells, 'cell')} prove too little: {FEW_CELLS} are needed"
     return "no number could be had"
