@@ -20,8 +20,25 @@ class Result:
 
 
 BENCHMARKS = {
+    "backbone": "forward pass and training step beside PyTorch, and the share of the measured matmul peak",
+    "autoencoder": "encode and decode beside PyTorch, and the share of the measured convolution peak",
+    "sampling": "seconds per sample from given rasters to written ones, and beside PyTorch",
+    "memory": "peak memory of sampling and training, predicted and measured",
+    "checkpoint": "saving and restoring a training state and a model directory",
+    "coldstart": "from the start of a process to the first sample, with and without the compilation cache",
+    "scaling": "communication of a training step on simulated devices, and a model on paper of 8 to 512 GPUs",
+    "serving": "the sampler as an exported program (jax.export)",
     "pipeline": "moments per second from the latent store to host arrays, beside zarr-python and LMDB",
     "world": "time of patches and redraws of the synthetic world",
     "solvers": "error of every solver at 5 to 50 evaluations on distributions with an exact flow",
 }
 """Name of the module in this package, and what it measures."""
+
+SPEED = ("backbone", "autoencoder", "sampling", "memory", "checkpoint", "coldstart", "scaling", "serving")
+"""What `speed` runs: everything about speed and memory whose figures depend on the machine."""
+
+COMMANDS = {
+    "speed": f"all of {', '.join(SPEED)}",
+    "report": "write RESULTS.md and its plots from the results that are there",
+}
+"""What else can be named."""

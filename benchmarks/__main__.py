@@ -15,7 +15,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import BENCHMARKS, Result
+from benchmarks import BENCHMARKS, COMMANDS, SPEED, Result
+from benchmarks.machine import Watch, processor_name, use_threads
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.files import file_aside
 
@@ -30,49 +31,76 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="a smaller run that shows that it works; nothing is kept")
     parser.add_argument("--json", action="store_true", help="print one JSON object per benchmark instead of tables")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where NAME.json goes (default: benchmarks/results)")
-    arguments = parser.parse_args(argv)
+    parser.add_argument("--threads", type=int, metavar="N", help="processors to use (default: all)")
+    arguments, rest = parser.parse_known_args(argv)
     if arguments.list:
-        for name, what in BENCHMARKS.items():
+        for name, what in (BENCHMARKS | COMMANDS).items():
             print(f"{name:12} {what}")
         return 0
+    if arguments.threads:
+        use_threads(arguments.threads)
     try:
-        run(arguments)
+        run(arguments, rest)
     except InputError as error:
         print(f"benchmarks: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def run(arguments: argparse.Namespace) -> None:
+def run(arguments: argparse.Namespace, rest: list[str]) -> None:
     """Measure, show, and keep what was asked for.
 
     Raises:
-        InputError: an unknown name or none, or results that cannot be written.
+        InputError: an unknown name or none, options that a benchmark does not have, or results that cannot be written.
     """
+    known = [*BENCHMARKS, *COMMANDS]
     for name in arguments.names:
-        if name not in BENCHMARKS:
-            raise InputError(f"unknown benchmark {name!r}: {suggestion(name, BENCHMARKS)}")
+        if name not in known:
+            raise InputError(f"unknown benchmark {name!r}: {suggestion(name, known)}")
     if not arguments.names:
-        raise InputError(f"name a benchmark: {', '.join(BENCHMARKS)}")
-    for name in arguments.names:
-        result: Result = importlib.import_module(f"benchmarks.{name}").run(quick=arguments.quick)
-        record = {"benchmark": name, "quick": arguments.quick, **surroundings(), **vars(result)}
-        if arguments.json:
-            print(json.dumps(record))
-        else:
-            show(result)
-        if arguments.out or not arguments.quick:
-            final = (arguments.out or RESULTS) / f"{name}.json"
-            with file_aside(final) as aside:
-                aside.write_text(json.dumps(record, indent=1) + "\n")
-            print(f"written to {final}", file=sys.stderr)
+        raise InputError(f"name a benchmark: {', '.join(known)}")
+    names = [part for name in arguments.names for part in (SPEED if name == "speed" else [name])]
+    for name in names:
+        if name == "report":
+            importlib.import_module("benchmarks.report").write(arguments.out or RESULTS)
+            continue
+        measure(name, arguments, rest)
+
+
+def measure(name: str, arguments: argparse.Namespace, rest: list[str]) -> None:
+    """One benchmark, with the options that are its own."""
+    module = importlib.import_module(f"benchmarks.{name}")
+    own = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=module.__doc__)
+    if hasattr(module, "add_arguments"):
+        module.add_arguments(own)
+    options = vars(own.parse_args(rest))
+    watch = Watch.begin()
+    result: Result = module.run(quick=arguments.quick, **options)
+    chosen = {key: value for key, value in options.items() if value is not None}
+    record = {
+        "benchmark": name,
+        "quick": arguments.quick,
+        "options": chosen,
+        "load": watch.load(),
+        **surroundings(),
+        **vars(result),
+    }
+    if arguments.json:
+        print(json.dumps(record))
+    else:
+        show(result)
+    if arguments.out or not arguments.quick:
+        final = (arguments.out or RESULTS) / f"{name}.json"
+        with file_aside(final) as aside:
+            aside.write_text(json.dumps(record, indent=1) + "\n")
+        print(f"written to {final}", file=sys.stderr)
 
 
 def surroundings() -> dict[str, Any]:
     """Date, versions and device: what a figure is worth nothing without."""
     import jax
 
-    packages = ("copgen_jax", "jax", "jaxlib", "flax", "numpy")
+    packages = ("copgen_jax", "jax", "jaxlib", "flax", "numpy", "torch")
     installed = {d.metadata["Name"].replace("-", "_") for d in importlib.metadata.distributions() if d.metadata["Name"]}
     device = jax.devices()[0]
     return {
@@ -82,7 +110,9 @@ def surroundings() -> dict[str, Any]:
             **{package: importlib.metadata.version(package) for package in packages if package in installed},
         },
         "device": {"kind": device.device_kind, "platform": device.platform, "count": jax.device_count()},
+        "processor": processor_name(),
         "cpus": os.cpu_count(),
+        "threads": len(os.sched_getaffinity(0)),
         "machine": platform.machine(),
     }
 
@@ -95,6 +125,8 @@ def show(result: Result) -> None:
     for row in result.rows:
         table.add_row(*(f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()))
     console = Console()
+    # A table that is cut to a narrow terminal, or to the 80 columns of a pipe, says nothing.
+    console.width = max(console.width, 190)
     console.print(table)
     for note in result.notes:
         console.print(note)

@@ -1,0 +1,63 @@
+"""The machine while it is measured: its processors, what others take of them, and how much of it is used."""
+
+import dataclasses
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+
+def use_threads(count: int) -> None:
+    """Keep this process and all it starts to so many processors; JAX and PyTorch then make as many threads."""
+    own = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, own[-count:])
+    os.environ["OMP_NUM_THREADS"] = str(count)
+
+
+def processor_name() -> str:
+    """As the kernel calls it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown"
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+@dataclasses.dataclass(frozen=True)
+class Watch:
+    """Begun before measuring; `load` afterwards says how much of the machine others took meanwhile."""
+
+    begun: float
+    before: float
+    busy: float
+    own: float
+
+    @staticmethod
+    def begin() -> "Watch":
+        return Watch(time.perf_counter(), os.getloadavg()[0], _busy_seconds(), _own_seconds())
+
+    def load(self) -> dict[str, Any]:
+        """Load average before, and processors that others kept busy on average while this ran."""
+        wall = time.perf_counter() - self.begun
+        others = (_busy_seconds() - self.busy) - (_own_seconds() - self.own)
+        others = max(0.0, others / wall)
+        return {
+            "load_average_before": self.before,
+            "processors_of_others": round(others, 2),
+            "seconds": round(wall, 1),
+            "quiet": others < 0.1 * (os.cpu_count() or 1),
+        }
+
+
+def _busy_seconds() -> float:
+    """Of all processors since the machine started: all but idle and waiting for disks."""
+    try:
+        ticks = [int(number) for number in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except (OSError, ValueError):
+        return 0.0
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def _own_seconds() -> float:
+    """Of this process and of those it has waited for."""
+    return sum(os.times()[:4])
