@@ -281,6 +281,16 @@ def test_another_model_is_refused_and_nothing_is_left(store, chosen, decoder, tm
     assert [path.name for path in tmp_path.iterdir()] == ["other"]
 
 
+def test_lost_moments_are_not_exported(store, decoder, tmp_path):
+    shutil.copytree(store.path, tmp_path / "store")
+    shutil.rmtree(tmp_path / "store" / "train" / "DEM" / "c")
+    chosen = choose(open_store(tmp_path / "store"), splits=["train"], patches=4)
+    for what in ({"decoder": decoder, "cog": True}, {"latents": True}):
+        with pytest.raises(InputError, match="moments of train/DEM are gone"):
+            export(chosen, tmp_path / "out", **what)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
 def test_places_without_ground_are_points_and_files_without_georeference(store, decoder, chosen, tmp_path):
     unplaced = [dataclasses.replace(part) for part in chosen[:1]]
     unplaced[0].__dict__["grounds"] = [None] * len(unplaced[0])

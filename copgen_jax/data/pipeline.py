@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from copgen_jax import units
-from copgen_jax.data.latents import Coordinates, LatentStore, MomentsReader, read_coordinates
+from copgen_jax.data.latents import Coordinates, LatentStore, MomentsReader, read_coordinates, require_moments
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
 
@@ -95,6 +95,7 @@ class Batches:
         presence = self._coordinates.presence[rows]
         columns = dict(zip(self._modalities.names, presence.T, strict=True))
         moments = self._reader.read(rows)
+        require_moments(self._reader.store, self._reader.split, moments, columns)
         for name, values in moments.items():
             if not columns[name].all():
                 values[~columns[name]] = 0

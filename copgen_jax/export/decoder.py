@@ -10,7 +10,7 @@ import numpy as np
 
 from copgen_jax.checkpoints import load_config, load_hashes, load_model
 from copgen_jax.config import ModelConfig
-from copgen_jax.data.latents import LatentStore, MomentsReader, require_latent_space
+from copgen_jax.data.latents import LatentStore, MomentsReader, require_latent_space, require_moments
 from copgen_jax.errors import InputError
 from copgen_jax.export.selection import Chosen
 from copgen_jax.model import Model, latents_from_moments
@@ -58,6 +58,9 @@ class Decoder:
             part = slice(start, min(start + size, len(chosen)))
             count = part.stop - part.start
             moments = reader.read(chosen.rows[part])
+            presence = chosen.coordinates.presence[chosen.rows[part]].T
+            columns = dict(zip(chosen.store.description.modalities.names, presence, strict=True))
+            require_moments(chosen.store, chosen.split, moments, columns)
             yield part, {name: self._decode(name, moments[name], size)[:count] for name in names}
 
     def _decode(self, name: str, moments: np.ndarray, size: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from copgen_jax.data.latents import LatentStore, MomentsReader, Shard, create_store, write_shard
+from copgen_jax.data.latents import LatentStore, MomentsReader, Shard, create_store, require_moments, write_shard
 from copgen_jax.export.selection import Chosen
 from copgen_jax.progress import Track, silently
 
@@ -38,9 +38,10 @@ def _shard(chosen: Chosen, cells: Sequence[str]) -> Shard:
     old = chosen.coordinates
     names = chosen.store.description.modalities.names
     moments = {}
-    for name, values in (
-        MomentsReader(store=chosen.store, split=chosen.split, names=chosen.names).read(rows[there]).items()
-    ):
+    read = MomentsReader(store=chosen.store, split=chosen.split, names=chosen.names).read(rows[there])
+    present = {name: old.presence[rows[there], names.index(name)] for name in read}
+    require_moments(chosen.store, chosen.split, read, present)
+    for name, values in read.items():
         moments[name] = np.zeros((len(rows), *values.shape[1:]), values.dtype)
         moments[name][there] = values
     grounds = dict(zip(chosen.rows.tolist(), chosen.grounds, strict=True))

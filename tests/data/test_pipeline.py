@@ -111,6 +111,15 @@ def test_batches_become_global_device_arrays(store):
         assert batch["moments"]["DEM"].sharding == sharding
 
 
+def test_moments_whose_file_is_gone_are_no_absent_ones(tmp_path):
+    store = make_store(tmp_path / "store")
+    for path in (store.path / "train" / "DEM" / "c").rglob("*"):
+        path.unlink() if path.is_file() else None
+    with pytest.raises(InputError, match=r"moments of train/DEM are gone; `copgen inspect .*--verify`"):
+        Batches(store, "train", batch_size=16, seed=0)[0]
+    assert Batches(store, "train", batch_size=16, seed=0, modalities=TINY.subset(["S2L2A_60m"]))[0]["presence"].any()
+
+
 def test_senseless_requests_are_refused(store, tmp_path):
     with pytest.raises(InputError, match="does not divide between 3 processes"):
         Batches(store, "train", batch_size=16, seed=0, processes=3)

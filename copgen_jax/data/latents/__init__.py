@@ -14,6 +14,7 @@ from copgen_jax.data.latents.store import (
     read_coordinates,
     read_grounds,
     require_latent_space,
+    require_moments,
 )
 from copgen_jax.data.latents.writing import Shard, create_store, remove_leftovers, write_shard
 
@@ -31,5 +32,6 @@ __all__ = [
     "read_grounds",
     "remove_leftovers",
     "require_latent_space",
+    "require_moments",
     "write_shard",
 ]

@@ -215,6 +215,25 @@ class MomentsReader:
         return {name: parts[name] for name in self.names}
 
 
+def require_moments(
+    store: LatentStore,
+    split: str,
+    moments: Mapping[str, Float[np.ndarray, "n h w moments"]],
+    presence: Mapping[str, Bool[np.ndarray, " n"]],
+) -> None:
+    """Refuse moments that read as absent where the store says that they are there: their file is gone.
+
+    Raises:
+        InputError: such a patch.
+    """
+    for name, values in moments.items():
+        if (presence[name] & np.isnan(values[:, 0, 0, 0])).any():
+            raise InputError(
+                f"{store.path} is damaged: moments of {split}/{name} are gone; `copgen inspect {store.path} --verify` "
+                f"says which"
+            )
+
+
 def packed_parts(description: Description) -> dict[str, tuple[slice, tuple[int, int, int]]]:
     """Where in a row of `packed` each image modality's numbers lie, and the shape (h, w, 2c) they have."""
     parts, start = {}, 0
