@@ -32,6 +32,8 @@ class Experiment:
     """Class maps that are given as one code everywhere."""
     values: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Another place or date than the scene's: {"timestamp": "2020-11-12" or "+183 days"}, {"location": (lat, lon)}."""
+    of_cell: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    """Cells that have their own in place of `values`."""
     label: str = ""
     """For people."""
 
@@ -40,6 +42,10 @@ class Experiment:
         pool = [seed for seed in self.pool if there is None or seed in there]
         pool = pool or sorted(there or ())
         return select_seeds(cell, pool, self.count) if self.by_cell else tuple(sorted(pool[: self.count]))
+
+    def replaced(self, cell: str) -> Mapping[str, Any]:
+        """The place or date that is given in place of a cell's own."""
+        return self.of_cell.get(cell, self.values)
 
     def wanted(self, modalities: ModalitySet) -> tuple[str, ...]:
         """Names of the wanted modalities that a model has."""
@@ -52,23 +58,30 @@ class Experiment:
             code = self.constant[name]
             side = modalities[name].image_shape[0]
             values[name] = np.full((side, side, 1), code, np.int32)
-        if "timestamp" in self.values and "timestamp" in values:
-            values["timestamp"] = _date(self.values["timestamp"], values["timestamp"])
-        if "location" in self.values:
-            values["location"] = np.asarray(self.values["location"], np.float64)
+        replaced = self.replaced(scene.name)
+        if "timestamp" in replaced and ("timestamp" in values or not _relative(replaced["timestamp"])):
+            values["timestamp"] = _date(replaced["timestamp"], values.get("timestamp"))
+        if "location" in replaced:
+            values["location"] = np.asarray(replaced["location"], np.float64)
         kept = {name: np.asarray(values[name]) for name in _present(self.given, modalities) if name in values}
         return dataclasses.replace(scene.place, values=kept)
 
     def lacking(self, scene: Scene, modalities: ModalitySet) -> tuple[str, ...]:
         """Conditions that cannot be given at this scene, or to this model."""
         unknown = [word for word in self.given if not _present([word], modalities)]
-        there = {*scene.place.values, *self.constant, *(set(self.values) - {"timestamp"})}
+        replaced = {name for name, wish in self.replaced(scene.name).items() if not _relative(wish)}
+        there = {*scene.place.values, *self.constant, *replaced}
         return (*unknown, *(name for name in _present(self.given, modalities) if name not in there))
 
 
-def _date(wish: str, own: np.ndarray) -> np.ndarray:
+def _relative(wish: Any) -> bool:
+    """Whether a date is counted from the scene's own."""
+    return isinstance(wish, str) and wish.endswith(" days")
+
+
+def _date(wish: str, own: np.ndarray | None) -> np.ndarray:
     """An ISO date, or the scene's own and some days ("+183 days")."""
-    if not wish.endswith(" days"):
+    if own is None or not _relative(wish):
         return np.asarray(wish, "datetime64[D]")
     return np.asarray(own, "datetime64[D]") + np.timedelta64(int(wish.removesuffix(" days")), "D")
 

@@ -7,7 +7,7 @@ timestamp datetime64[D].
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -256,10 +256,25 @@ def outward(values: Mapping[str, Any], modalities: ModalitySet, offsets: Mapping
     return out
 
 
-def l2a_stack(values: Values) -> np.ndarray:
+def enlarge(image: np.ndarray, side: int) -> np.ndarray:
+    """An image (y, x) on a finer grid of `side` pixels, by repetition.
+
+    Raises:
+        InputError: the sides are no multiples.
+    """
+    factor, rest = divmod(side, image.shape[-1])
+    if rest:
+        raise InputError(
+            f"an image of {image.shape[-1]} px does not fit a grid of {side} px: other ground or other bands"
+        )
+    return image.repeat(factor, axis=-2).repeat(factor, axis=-1)
+
+
+def l2a_stack(values: Values, refine: Callable[[np.ndarray, int], np.ndarray] = enlarge) -> np.ndarray:
     """The twelve Level-2A bands on the finest grid, in the benchmark's order: float32 (12, y, x).
 
-    Coarser pixels are repeated, which leaves every mean and every quantile of a band as it is.
+    Coarser pixels are repeated, which leaves every mean and every quantile of a band as it is; or brought to the
+    finest grid's side by `refine`.
 
     Raises:
         InputError: a band is missing.
@@ -273,21 +288,7 @@ def l2a_stack(values: Values) -> np.ndarray:
             raise InputError(f"{m.name} has {len(values[m.name])} bands; expected {' '.join(m.bands)}")
     bands = {band: values[m.name][i] for m in groups for i, band in enumerate(m.bands)}
     side = max(image.shape[-1] for image in bands.values())
-    return np.stack([enlarge(bands[band], side) for band in L2A_BANDS]).astype(np.float32)
-
-
-def enlarge(image: np.ndarray, side: int) -> np.ndarray:
-    """An image (y, x) on a finer grid of `side` pixels, by repetition.
-
-    Raises:
-        InputError: the sides are no multiples.
-    """
-    factor, rest = divmod(side, image.shape[-1])
-    if rest:
-        raise InputError(
-            f"an image of {image.shape[-1]} px does not fit a grid of {side} px: other ground or other bands"
-        )
-    return image.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    return np.stack([refine(bands[band], side) for band in L2A_BANDS]).astype(np.float32)
 
 
 def _for_network(value: np.ndarray) -> np.ndarray:

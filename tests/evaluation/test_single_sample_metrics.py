@@ -145,6 +145,24 @@ def test_profiles_of_absent_classes_and_nan():
         profiles.best_pixel(broken, spectra, classes == 1)
 
 
+def test_best_pixels_are_drawn_as_published():
+    """Candidates class after class from one legacy generator of seed 42, then the first of the least errors."""
+    truth, ours = image(12, 96, 96), image(12, 96, 96, seed=1)
+    classes = np.full((96, 96), 2)
+    classes[:, 48:], classes[:2, :2], classes[90:, 90:] = 11, 0, 10
+    got = profiles.best_pixels(truth, ours, classes)
+    assert list(got) == [2, 10, 11]
+    np.random.seed(42)  # noqa: NPY002
+    error = np.abs(truth - ours).mean(axis=0)
+    for code in (2, 10, 11):
+        rows, columns = np.nonzero(profiles.candidates(classes, code))
+        if len(rows) > 1000:
+            few = np.random.choice(len(rows), 1000, replace=False)  # noqa: NPY002
+            rows, columns = rows[few], columns[few]
+        best = error[rows, columns].argmin()
+        assert got[code] == (rows[best], columns[best])
+
+
 def test_every_explanation_says_what_ideal_and_how_it_misleads():
     assert len(CATALOGUE) > 20
     for name, explanation in CATALOGUE.items():

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from copgen_jax.evaluation.protocols.protocol import Outcome
 from copgen_jax.evaluation.protocols.results import Result
-from copgen_jax.evaluation.report.content import Figure, counted, number
+from copgen_jax.evaluation.report.content import Check, Figure, Section, Table, counted, number
 
 FEW_CELLS = 20
 """Below this many cells a report says how little they prove."""
@@ -13,8 +13,30 @@ MOST_LINES = 3
 """Sets of conditions that are told one by one."""
 
 
-def settings_of(outcome: Outcome) -> list[str]:
-    """Conditions, seeds, cells and deviations that hold for all sources."""
+def section(
+    outcome: Outcome,
+    *,
+    tables: Sequence[Table],
+    figures: Sequence[Figure] = (),
+    explanations: Sequence[tuple[str, str]] = (),
+    checks: Mapping[str, Sequence[Check]] | None = None,
+    settings: Sequence[str] = (),
+) -> Section:
+    """A protocol's section: what is shown, between its question, settings and deviations, and the remarks on cells."""
+    return Section(
+        title=outcome.protocol.title,
+        asks=outcome.protocol.asks,
+        settings=[*_conditions(outcome), *_deviations(outcome), *settings],
+        checks=checks or {},
+        tables=tables,
+        figures=figures,
+        explanations=explanations,
+        problems=_problems(outcome),
+    )
+
+
+def _conditions(outcome: Outcome) -> list[str]:
+    """Data, conditions, seeds, and how much so many cells prove."""
     lines = [f"Data: {outcome.bench.description}."]
     if len(outcome.experiments) <= MOST_LINES:
         for e in outcome.experiments:
@@ -27,30 +49,45 @@ def settings_of(outcome: Outcome) -> list[str]:
             f"{len(outcome.experiments)} sets of conditions, up to {seeds} seeds each, everything else sampled along: "
             f"{labels}."
         )
-    cells = {r.cell for results in outcome.results.values() for r in results}
-    if len(cells) < FEW_CELLS:
-        lines.append(
-            f"{counted(len(cells), 'cell')} can prove little: differences of a few tens of percent are chance."
-        )
-    for source in outcome.sources:
-        mine = [r for e in outcome.experiments for r in outcome.of(source, e)]
-        if mine and not any(r.data for r in mine):
-            why = next((r.problems[-1] for r in mine if r.problems), "no reason is known")
-            lines.append(f"Deviation: {source} has no numbers here; none of its cells could be scored ({why}).")
-    if outcome.settings.seeds is not None:
-        lines.append(f"Deviation: at most {outcome.settings.seeds} seeds are used; best-of-n numbers depend on n.")
-    left_out = {
-        problem.split(": ", 1)[1]
-        for results in outcome.results.values()
-        for r in results
-        for problem in r.problems
-        if problem.startswith("not given: ")
-    }
-    lines += [f"Deviation: {what}" for what in sorted(left_out)]
+    cells = len(_cells(outcome))
+    if cells < FEW_CELLS:
+        lines.append(f"{counted(cells, 'cell')} can prove little: differences of a few tens of percent are chance.")
     return lines
 
 
-def problems_of(outcome: Outcome) -> list[tuple[str, str, str]]:
+def _deviations(outcome: Outcome) -> list[str]:
+    """Whatever differs from the published protocol: cells, conditions, seeds, and what this package does otherwise."""
+    protocol = outcome.protocol
+    lines = [*protocol.differs, *(protocol.differs_on_world if outcome.bench.synthetic else ())]
+    there = len(set(protocol.cells) & _cells(outcome))
+    if there < len(protocol.cells):
+        lines.append(f"Of the published cells ({len(protocol.cells)}) the data has {there or 'none, others serve'}.")
+    lines += [line for source in outcome.sources if (line := _without_numbers(outcome, source))]
+    if outcome.settings.seeds is not None:
+        lines.append(f"At most {outcome.settings.seeds} seeds are used; best-of-n numbers depend on n.")
+    remarks = {sentence for _, _, sentence in _problems(outcome)}
+    lines += sorted(remark.split(": ", 1)[1] for remark in remarks if remark.startswith("not given: "))
+    return [f"Deviation: {line}" for line in lines]
+
+
+def _without_numbers(outcome: Outcome, source: str) -> str:
+    """Why a source has no numbers, of all conditions or of some; empty where it has them or could not have them."""
+    found = {e.label or e.name: outcome.of(source, e) for e in outcome.experiments}
+    every = [result for results in found.values() for result in results]
+    if every and not any(result.data for result in every):
+        why = next((result.problems[-1] for result in every if result.problems), "no reason is known")
+        return f"{source} has no numbers here; none of its cells could be scored ({why})."
+    lacking = [label for label, results in found.items() if not results]
+    if not lacking or outcome.kinds[source] != "predictions":
+        return ""
+    return f"{source} has no runs with these conditions, on these cells: {'; '.join(lacking)}."
+
+
+def _cells(outcome: Outcome) -> set[str]:
+    return {result.cell for results in outcome.results.values() for result in results}
+
+
+def _problems(outcome: Outcome) -> list[tuple[str, str, str]]:
     """(source, cell, sentence) of everything that was odd."""
     found = []
     for source in outcome.sources:

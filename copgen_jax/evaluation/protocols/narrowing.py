@@ -12,7 +12,7 @@ from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics import catalogue
 from copgen_jax.evaluation.metrics import narrowing as metrics
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
-from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
+from copgen_jax.evaluation.protocols.choosing import section
 from copgen_jax.evaluation.protocols.protocol import Outcome, Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import sheet
 from copgen_jax.evaluation.report.content import Figure, Section, Table
@@ -29,6 +29,12 @@ CELLS = (
 PUBLISHED = (("DEM", "cloud_mask"), ("LULC",), ("S1RTC",), ("timestamp",), ("location",), ("S2L1C",))
 EXACT_FIRST = (("DEM", "LULC", "location"), ("timestamp",), ("cloud_mask",), ("S1RTC",), ("S2L1C",))
 """On the synthetic world: the order in which its exact draws are known for the first three."""
+
+DIFFERS = (
+    "Histograms have 100 bins of 0.01 on an asinh axis, not 256 on the data's range with a kernel density on a symlog "
+    "axis, and pool every second pixel of samples and every fourth of the whole cell; spreads and intervals are added.",
+)
+ON_WORLD = ("Conditions grow in another order: that in which the world's exact draws are known.",)
 
 THIN, THIN_CELL = 2, 4
 """Every so-manieth pixel along a side goes into pooled numbers: of samples, and of the whole cell."""
@@ -110,10 +116,8 @@ def summarise(outcome: Outcome) -> Section:
         "and no row."
     )
     every, bands = ([row for row in rows if (row[1] == "all") is wanted] for wanted in (True, False))
-    return Section(
-        title=outcome.protocol.title,
-        asks=outcome.protocol.asks,
-        settings=settings_of(outcome),
+    return section(
+        outcome,
         tables=[
             Table(name="narrowing", title="Spread as conditions are added", columns=columns, rows=every, note=note),
             Table(
@@ -127,7 +131,6 @@ def summarise(outcome: Outcome) -> Section:
         ],
         figures=[*_curve(outcome, curves), *_histograms(outcome)],
         explanations=[(known.title, known.paragraph())],
-        problems=problems_of(outcome),
     )
 
 

@@ -58,6 +58,10 @@ class Protocol:
     """Whether it needs many true acquisitions per cell, without cloud; else one, as it comes."""
     cells: tuple[str, ...] = ()
     """The published cells, where they are few; others are used where the data lacks them."""
+    differs: tuple[str, ...] = ()
+    """What is done otherwise than published, in sentences."""
+    differs_on_world: tuple[str, ...] = ()
+    """The same on the synthetic world only."""
     most_cells: int | None = None
     """How many cells are enough where none of the published ones is there."""
 

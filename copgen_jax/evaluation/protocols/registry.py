@@ -16,6 +16,8 @@ _ALL = (
         score=stochastic.score,
         summarise=summarise_stochastic,
         acquisitions=True,
+        differs=stochastic.DIFFERS,
+        differs_on_world=stochastic.ON_WORLD,
     ),
     Protocol(
         name="peak",
@@ -50,6 +52,8 @@ _ALL = (
         summarise=narrowing.summarise,
         cells=narrowing.CELLS,
         most_cells=9,
+        differs=narrowing.DIFFERS,
+        differs_on_world=narrowing.ON_WORLD,
     ),
     Protocol(
         name="spectra",
@@ -60,6 +64,8 @@ _ALL = (
         summarise=spectra.summarise,
         cells=tuple(spectra.CHOSEN),
         most_cells=9,
+        differs=spectra.DIFFERS,
+        differs_on_world=spectra.ON_WORLD,
     ),
     Protocol(
         name="seasonality",
@@ -70,6 +76,8 @@ _ALL = (
         summarise=seasonality.summarise,
         cells=seasonality.CELLS,
         most_cells=9,
+        differs=seasonality.DIFFERS,
+        differs_on_world=seasonality.ON_WORLD,
     ),
     Protocol(
         name="climate",
@@ -78,7 +86,9 @@ _ALL = (
         experiments=climate.experiments,
         score=climate.score,
         summarise=climate.summarise,
+        cells=climate.CELLS,
         most_cells=1,
+        differs=climate.DIFFERS,
     ),
     Protocol(
         name="location",

@@ -150,8 +150,8 @@ def targets_of(experiment: Experiment, values: Values) -> dict[str, tuple[str, .
 
 def _sums(cell: str, target: str, names: Sequence[str], ours: Values, true: Values) -> tuple[dict, tuple[str, ...]]:
     if target == "location":
-        km = float(great_circle_km(np.asarray(ours["location"]), np.asarray(true["location"])))
-        return {"km": [km], "places": [np.asarray(ours["location"]).tolist()]}, ()
+        place, truth = np.asarray(ours["location"]), np.asarray(true["location"])
+        return {"km": [float(great_circle_km(place, truth))], "places": [place.tolist()], "truth": truth.tolist()}, ()
     total: runs.Scored | None = None
     for name in names:
         one = runs.score_tile(cell, COPGEN[name].product, _bands(name, ours), _bands(name, true))

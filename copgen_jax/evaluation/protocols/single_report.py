@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from copgen_jax.evaluation.metrics import catalogue, tables
-from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of
+from copgen_jax.evaluation.protocols.choosing import section
 from copgen_jax.evaluation.protocols.maps import place_map
 from copgen_jax.evaluation.protocols.protocol import Outcome
 from copgen_jax.evaluation.protocols.results import Result
@@ -74,14 +74,12 @@ def summarise_tables(outcome: Outcome) -> Section:
     shown = [table for key in order for table in made[key]]
     cells = _cells(outcome)
     more = published.peak_tables(outcome, cells) if peak else []
-    return Section(
-        title=outcome.protocol.title,
-        asks=outcome.protocol.asks,
-        settings=[*settings_of(outcome), *filter(None, [published.why_not(outcome, cells)])],
+    return section(
+        outcome,
+        settings=[*filter(None, [published.why_not(outcome, cells)])],
         tables=[*shown, *more],
         figures=_pictures(outcome),
         explanations=_explanations(("mae", "ssim", "psnr", "overall_top1", "mean_iou", "km", "best_of_n")),
-        problems=problems_of(outcome),
     )
 
 
@@ -108,10 +106,8 @@ def summarise_infilling(outcome: Outcome) -> Section:
                 for band in bands:
                     values = [float(scores[f"band:{band}:{metric}"]) for metric in ("mae", "rmse", "ssim", "psnr")]
                     rows.append([experiment.label, source, band, *values, len(cells)])
-    return Section(
-        title=outcome.protocol.title,
-        asks=outcome.protocol.asks,
-        settings=settings_of(outcome),
+    return section(
+        outcome,
         tables=[
             Table(
                 name="band_infilling",
@@ -122,47 +118,46 @@ def summarise_infilling(outcome: Outcome) -> Section:
             )
         ],
         explanations=_explanations(("mae", "ssim", "psnr")),
-        problems=problems_of(outcome),
     )
+
+
+DISTANCES: Mapping[str, str] = {
+    "median_km": "median km", "mean_km": "mean km", "std_km": "std km", "rmse_km": "RMS km", "p90_km": "90 % km",
+    "p95_km": "95 % km", "p99_km": "99 % km", "acc@1km": "within 1 km", "acc@10km": "10 km", "acc@50km": "50 km",
+    "acc@100km": "100 km", "acc@500km": "500 km",
+}  # fmt: skip
+"""Those of the published evaluation, and their columns."""
 
 
 def summarise_location(outcome: Outcome) -> Section:
     """Distances to the true place, and a map of all generated ones."""
     rows: list[list[str | float | int]] = []
     clouds: dict[str, list[tuple[float, float]]] = {}
-    truths: dict[str, tuple[float, float]] = {}
+    truths: set[tuple[float, float]] = set()
     for source in outcome.sources:
         found = [r for e in outcome.experiments for r in outcome.of(source, e) if r.data]
         parts = [row["sums"] for result in found for row in result.data["rows"]]
         if not parts:
             continue
         scores = scores_of(parts)
-        keys = ("median_km", "mean_km", "rmse_km", "p90_km", "acc@10km", "acc@100km", "acc@500km")
-        rows.append([source, *(float(scores[key]) for key in keys), len(found), len(parts)])
+        rows.append([source, *(float(scores[key]) for key in DISTANCES), len(found), len(parts)])
         clouds[source] = [tuple(place) for part in parts for place in part["places"]]
-        for result in found:
-            latitude, longitude = outcome.bench.scene(result.cell, 1).truths[0]["location"]
-            truths[result.cell] = (float(latitude), float(longitude))
-    columns = (
-        "model", "median km", "mean km", "RMS km", "90 % km", "within 10 km", "100 km", "500 km", "cells", "samples",
-    )  # fmt: skip
+        truths |= {tuple(part["truth"]) for part in parts}
+    columns = ("model", *DISTANCES.values(), "cells", "samples")
     figures = []
     if clouds:
         figures.append(
             Figure(
                 title="Generated places",
                 caption="Dots: generated places, one per seed and cell. Crosses: the true places.",
-                svg=place_map(clouds, list(truths.values()), outcome.settings.climate),
+                svg=place_map(clouds, sorted(truths), outcome.settings.climate),
             )
         )
-    return Section(
-        title=outcome.protocol.title,
-        asks=outcome.protocol.asks,
-        settings=settings_of(outcome),
+    return section(
+        outcome,
         tables=[Table(name="location", title="Distance to the true place", columns=columns, rows=rows)],
         figures=figures,
         explanations=_explanations(("km",)),
-        problems=problems_of(outcome),
     )
 
 

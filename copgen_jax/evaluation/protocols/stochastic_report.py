@@ -12,7 +12,7 @@ from copgen_jax.evaluation.metrics.calibration import ALL
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
 from copgen_jax.evaluation.metrics.ranks import LEAST_CELLS
 from copgen_jax.evaluation.metrics.stochastic import summarise
-from copgen_jax.evaluation.protocols.choosing import problems_of, settings_of, show_best_and_worst
+from copgen_jax.evaluation.protocols.choosing import section, show_best_and_worst
 from copgen_jax.evaluation.protocols.protocol import Outcome
 from copgen_jax.evaluation.protocols.results import Result
 from copgen_jax.evaluation.protocols.stochastic_checks import checks_of
@@ -59,10 +59,9 @@ def summarise_stochastic(outcome: Outcome) -> Section:
         ),
         *show_best_and_worst(found, "record", "model_wasserstein_mean", "Wasserstein distance of the band means"),
     ]
-    return Section(
-        title=outcome.protocol.title,
-        asks=outcome.protocol.asks,
-        settings=[*settings_of(outcome), *_deviations(outcome)],
+    return section(
+        outcome,
+        settings=_lacking_options(outcome),
         checks=checks,
         tables=[
             five_table(numbers),
@@ -73,7 +72,6 @@ def summarise_stochastic(outcome: Outcome) -> Section:
         ],
         figures=figures,
         explanations=_explanations(n, m),
-        problems=problems_of(outcome),
     )
 
 
@@ -210,16 +208,10 @@ def _explanations(n: int, m: int) -> list[tuple[str, str]]:
     return rows
 
 
-def _deviations(outcome: Outcome) -> list[str]:
+def _lacking_options(outcome: Outcome) -> list[str]:
     lines = list(outcome.settings.deep.missing)
-    if outcome.bench.synthetic:
-        lines.append(
-            "Deviation: the place is given too, because the world's exact draws are those given DEM, land cover and "
-            "place; acquisitions are its draws with a clear sky."
-        )
-    elif outcome.settings.acquisitions < 16:
+    if outcome.settings.acquisitions < 16:
         lines.append(f"Deviation: at most {outcome.settings.acquisitions} acquisitions per cell instead of 16.")
-    lines.append("Coarser bands are repeated to the 10 m grid; how the published data set did it is not known.")
     return lines
 
 
