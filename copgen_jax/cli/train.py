@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from copgen_jax.cli import train_vae
-from copgen_jax.cli.training_run import run_training, state_of
+from copgen_jax.cli.training_run import run_training
 
 TAKES_SETTINGS = True
 """`--config.key=value` is passed on in `arguments.settings`."""
@@ -29,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--init", metavar="MODEL", help="model directory to start from, of the same or other modalities"
     )
+    parser.add_argument(
+        "--autoencoders", metavar="MODEL", help="of a backbone: model that made the latents, to draw sheets of samples"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN, or begin where none is")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained and what it needs, and stop")
@@ -42,6 +45,8 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         InputError: see `copgen_jax.training.backbone`.
         SystemExit: told to stop (75), or training cannot go on (1).
     """
+    import jax
+
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.cli.configuration import autoencoder_training, backbone_training
     from copgen_jax.errors import InputError
@@ -55,28 +60,19 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     training: Any = read(arguments.config, arguments.settings)
     start_processes()
     keep_compilations()
+    if jax.process_index() > 0:
+        terminal = type(terminal)(quiet=True)
     (_train_backbone if of_backbone else train_vae.train)(arguments, training, terminal)
 
 
 def _train_backbone(arguments: argparse.Namespace, training: Any, terminal) -> None:
-    import jax
+    from copgen_jax.training.backbone import plan_backbone
 
-    from copgen_jax.training.backbone import plan_backbone, train_backbone
-    from copgen_jax.training.summary import summarise_run
-
-    if jax.process_index() > 0:
-        terminal = type(terminal)(json=terminal.json, quiet=True)
-    plan = plan_backbone(training, arguments.latents, init=arguments.init, track=terminal.track)
-    for line in plan.lines():
-        terminal.say(line)
-    if arguments.dry_run:
-        terminal.result({"dry_run": True, "plan": plan.lines(), "memory_bytes": plan.cost.memory})
-        return
-
-    def say_outcome(run_directory: Any, outcome: Any) -> None:
-        summary = summarise_run(run_directory)
-        data = {"run": str(run_directory.path), "step": outcome.step, "preempted": outcome.preempted, **summary}
-        ending = f"{state_of(outcome)} at step {outcome.step:,}; see summary.json, curves.png"
-        terminal.result(data, f"{run_directory.path}: {ending}")
-
-    run_training(train_backbone, plan, arguments, terminal, say_outcome)
+    plan = plan_backbone(
+        training,
+        arguments.latents,
+        init=arguments.init,
+        autoencoders=arguments.autoencoders,
+        track=terminal.track,
+    )
+    run_training(plan, arguments, terminal, needs={"memory_bytes": plan.cost.memory})

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from copgen_jax.cli.training_run import run_training, state_of
+from copgen_jax.cli.training_run import run_training
 from copgen_jax.errors import InputError
 
 
@@ -34,10 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def check_arguments(arguments: argparse.Namespace) -> None:
     """Raise InputError where arguments of one network are given for the other, or missing."""
-    needed, other = ("latents", "data") if arguments.network == "backbone" else ("data", "latents")
+    needed = "latents" if arguments.network == "backbone" else "data"
     if getattr(arguments, needed) is None:
         raise InputError(f"copgen train {arguments.network} needs --{needed}")
-    foreign = [other] if other == "latents" else [other, "init_from", "lpips", "s2_offset", "test_share", "split_list"]
+    of_vae = ["data", "init_from", "lpips", "s2_offset", "test_share", "split_list"]
+    foreign = of_vae if arguments.network == "backbone" else ["latents", "autoencoders"]
     for name in foreign:
         if getattr(arguments, name) not in (None, []):
             raise InputError(f"copgen train {arguments.network} takes no --{name.replace('_', '-')}")
@@ -52,14 +53,10 @@ def train(arguments: argparse.Namespace, training: Any, terminal) -> None:
         InputError: see `copgen_jax.training.autoencoder`.
         SystemExit: told to stop (75), or training cannot go on (1).
     """
-    import jax
-
     from copgen_jax.cli.encode import stated_offsets
     from copgen_jax.data.majortom import Split, split_from_list
-    from copgen_jax.training.autoencoder import plan_autoencoder, train_autoencoder
+    from copgen_jax.training.autoencoder import plan_autoencoder
 
-    if jax.process_index() > 0:
-        terminal = type(terminal)(json=terminal.json, quiet=True)
     split = split_from_list(arguments.split_list) if arguments.split_list else Split()
     if arguments.test_share is not None:
         split = Split(test_share=arguments.test_share)
@@ -72,32 +69,19 @@ def train(arguments: argparse.Namespace, training: Any, terminal) -> None:
         s2_offset=stated_offsets(arguments.s2_offset),
         split=split,
     )
-    for line in plan.lines():
-        terminal.say(line)
-    if arguments.dry_run:
-        terminal.result({"dry_run": True, "plan": plan.lines()})
-        return
-    run_training(
-        train_autoencoder,
-        plan,
-        arguments,
-        terminal,
-        lambda run, outcome: _say_outcome(terminal, plan, run, outcome),
-    )
+    run_training(plan, arguments, terminal, needs={}, found=lambda run: _measured(plan, run))
 
 
-def _say_outcome(terminal, plan: Any, run: Any, outcome: Any) -> None:
+def _measured(plan: Any, run: Any) -> tuple[dict[str, Any], list[str]]:
+    """The last measurement of a run, and lines for people."""
     import json
 
     from copgen_jax.training.autoencoder_measure import reconstruction_lines
     from copgen_jax.training.autoencoder_start import MEASURED
 
     measured = json.loads((run.path / MEASURED).read_text())
-    data = {"run": str(run.path), "step": outcome.step, "preempted": outcome.preempted, "measured": measured}
-    lines = [
-        f"{run.path}: {state_of(outcome)} at step {outcome.step:,}",
+    return {"measured": measured}, [
         f"measured at step {measured['step']:,}: scale factor {measured['scale_factor']:.6f} of "
         f"{measured['latents']['patches']} patches; {measured['held_out']['patches']} held-out patches:",
         *(f"  {line}" for line in reconstruction_lines(plan.modality, measured["held_out"])),
     ]
-    terminal.result(data, "\n".join(lines))

@@ -1,18 +1,26 @@
 """What every training says while it runs, and the exit codes with which it ends."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 
 def run_training(
-    train: Callable[..., tuple[Any, Any]],
     plan: Any,
     arguments: argparse.Namespace,
     terminal,
-    say_outcome: Callable[[Any, Any], None],
+    *,
+    needs: Mapping[str, Any],
+    found: Callable[[Any], tuple[dict[str, Any], list[str]]] = lambda run: ({}, []),
 ) -> None:
-    """Run `train` on a plan; `say_outcome(run, outcome)` tells people, on the first process.
+    """Say the plan, train as planned, and sum up on the first process.
+
+    Args:
+        plan: a `copgen_jax.training.train.TrainingPlan`.
+        arguments: of the command.
+        terminal: of this process.
+        needs: what a dry run tells machines beside the plan.
+        found: further results of a run, and lines about them for people.
 
     Raises:
         SystemExit: told to stop (75), or training cannot go on (1).
@@ -20,7 +28,14 @@ def run_training(
     import jax
 
     from copgen_jax.training.loop import REQUEUE, TrainingStopped
+    from copgen_jax.training.summary import summarise_run
+    from copgen_jax.training.train import train
 
+    for line in plan.lines():
+        terminal.say(line)
+    if arguments.dry_run:
+        terminal.result({"dry_run": True, "plan": plan.lines(), **needs})
+        return
     try:
         run, outcome = train(
             plan,
@@ -35,14 +50,13 @@ def run_training(
         terminal.error(str(error))
         raise SystemExit(1) from error
     if jax.process_index() == 0:
-        say_outcome(run, outcome)
+        data, lines = found(run)
+        data = {"run": str(run.path), "step": outcome.step, "preempted": outcome.preempted, **summarise_run(run)} | data
+        ending = "stopped, continue with --resume" if outcome.preempted else "finished"
+        first = f"{run.path}: {ending} at step {outcome.step:,}; see summary.json, curves.png"
+        terminal.result(data, "\n".join([first, *lines]))
     if outcome.preempted:
         raise SystemExit(REQUEUE)
-
-
-def state_of(outcome: Any) -> str:
-    """How a run ended, in words."""
-    return "stopped, continue with --resume" if outcome.preempted else "finished"
 
 
 def progress_line(row: dict[str, Any], steps: int) -> str:

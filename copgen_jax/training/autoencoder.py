@@ -1,14 +1,12 @@
-"""Training one modality's autoencoder: from a configuration and images to a run directory.
+"""Training one modality's autoencoder: what will be trained on what; `copgen_jax.training.train` does it.
 
-plan_autoencoder     what will be trained on what; refuses what cannot work
-train_autoencoder    does it; continues a run where it stood
+`plan_autoencoder` refuses what cannot work, before anything is computed.
 
 Every now and then, and at the end, the averaged parameters are measured: the latents' scale factor on training patches,
 the reconstruction of held-out ones. The last measurement is in `autoencoder.json` of the run directory, every one in
 its `events.jsonl`.
 """
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -24,7 +22,6 @@ from jax.sharding import Mesh
 from copgen_jax.checkpoints import read_torch
 from copgen_jax.config import ModelConfig
 from copgen_jax.data.majortom import Split
-from copgen_jax.data.pipeline import on_devices
 from copgen_jax.encode.sources import is_synthetic
 from copgen_jax.errors import InputError
 from copgen_jax.files import file_aside
@@ -33,8 +30,7 @@ from copgen_jax.model import build_autoencoder
 from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.nn.discriminator import Discriminator
 from copgen_jax.nn.perceptual import VGG16, LpipsParams, lpips_params
-from copgen_jax.parallel import batch_sharding, make_mesh, replicated, state_shardings
-from copgen_jax.progress import Track, silently
+from copgen_jax.parallel import batch_sharding, make_mesh, replicated
 from copgen_jax.training.autoencoder_config import AutoencoderTraining
 from copgen_jax.training.autoencoder_data import ImageBatches, is_world, open_images
 from copgen_jax.training.autoencoder_measure import measure_latents, measure_reconstructions, padded
@@ -46,16 +42,17 @@ from copgen_jax.training.autoencoder_step import (
     start_autoencoder,
     state_of,
 )
-from copgen_jax.training.checkpointing import Checkpoints, abstract_state
-from copgen_jax.training.loop import Outcome, Reports, Speed, StopRequest, run_steps
-from copgen_jax.training.metrics import MetricsLog, Row
-from copgen_jax.training.run import RunDirectory, open_run
+from copgen_jax.training.loop import Look, Reports, Speed
+from copgen_jax.training.metrics import Row
+from copgen_jax.training.run import RunDirectory
+from copgen_jax.training.sheets import reconstruction_sheet, write_sheet
+from copgen_jax.training.train import Step, compile_step
 from copgen_jax.types import Params
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class AutoencoderPlan:
-    """A run before its first step."""
+    """A run before its first step (`copgen_jax.training.train.TrainingPlan`)."""
 
     training: AutoencoderTraining
     model: ModelConfig
@@ -67,6 +64,12 @@ class AutoencoderPlan:
     mesh: Mesh
     init: str | None
     init_from: str | None
+    network = NETWORK
+
+    @property
+    def speed(self) -> Speed:
+        """Samples of a step."""
+        return Speed(samples_per_step=self.training.batch_size)
 
     @property
     def modality(self) -> Modality:
@@ -77,7 +80,7 @@ class AutoencoderPlan:
         """The plan for people."""
         t, modality = self.training, self.modality
         into, latent = (" x ".join(map(str, shape)) for shape in (modality.image_shape, modality.latent_shape))
-        shapes = jax.eval_shape(self.fresh_state)
+        shapes = self.state_shapes()
         count = sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(shapes.params))
         start = t.loss.discriminator_start
         judged = "without a discriminator" if self.discriminator is None else f"discriminator from step {start:,}"
@@ -95,6 +98,46 @@ class AutoencoderPlan:
         return start_autoencoder(
             self.autoencoder, self.discriminator, self.training.optimiser, key, self.modality.image_shape
         )
+
+    def state_shapes(self) -> AutoencoderState:
+        """The training state as shapes."""
+        return jax.eval_shape(self.fresh_state)
+
+    def initial_state(self, shardings: Any) -> AutoencoderState:
+        """The state before the first update, on the devices."""
+        fresh = jax.jit(self.fresh_state, out_shardings=shardings)()
+        if self.init is None:
+            return fresh
+        own = jax.jit(lambda params: params, out_shardings=replicated(self.mesh))(fresh.params)
+        drawn = jax.tree.map(np.asarray, own)
+        warm = warm_params(self.init, self.model, self.training.modality, drawn, init_from=self.init_from)
+        start = jax.jit(functools.partial(state_of, config=self.training.optimiser), out_shardings=shardings)
+        return start(jax.device_put(warm, shardings.params), fresh.discriminator, fresh.statistics)
+
+    def compiled_step(self, shapes: Any, shardings: Any) -> tuple[Step, str]:
+        """The step as a program, and what the compiler says that it takes."""
+        step = make_autoencoder_step(
+            self.autoencoder,
+            self.discriminator,
+            loss=self.training.loss,
+            optimiser=self.training.optimiser,
+            seed=self.training.seed,
+        )
+        return compile_step(step, self, shapes, shardings, self.lpips)
+
+    def row_of(self, reports: Reports) -> Row:
+        """Figures of some steps."""
+        return row_of(reports)
+
+    def look(self, run: RunDirectory, say: Callable[[str], None]) -> Look:
+        """Measurements of the averaged parameters."""
+        measure = Measure(self, run)
+
+        def see(step: int, state: AutoencoderState) -> None:
+            say(f"step {step:,}: measuring {self.training.habits.measured_patches} patches")
+            measure(step, state.ema_params)
+
+        return Look(every=self.training.habits.measure_every, see=see)
 
 
 def plan_autoencoder(
@@ -166,111 +209,8 @@ def plan_autoencoder(
     )
 
 
-def train_autoencoder(
-    plan: AutoencoderPlan,
-    out: str | Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    track: Track = silently,
-    tell: Callable[[Row], None] = lambda row: None,
-    say: Callable[[str], None] = lambda text: None,
-) -> tuple[RunDirectory, Outcome]:
-    """Train, or continue to; measure what came out.
-
-    Args:
-        plan: from `plan_autoencoder`.
-        out: run directory.
-        resume: continue the run there, or begin where none is.
-        overwrite: replace the run there.
-        track: told about steps done.
-        tell: told about every row of figures.
-        say: told, in a line each, where the run begins and that it measures.
-
-    Raises:
-        InputError: see `open_run`, `Checkpoints.restore` and `warm_params`.
-        TrainingStopped: too many updates in a row had no finite gradient.
-    """
-    habits = plan.training.habits
-    run = open_run(
-        out,
-        network=NETWORK,
-        model=plan.model,
-        training=plan.training,
-        data=plan.data,
-        resume=resume,
-        overwrite=overwrite,
-    )
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
-        checkpoints = stack.enter_context(Checkpoints(run, keep_last=habits.keep_last, keep_every=habits.keep_every))
-        shapes = jax.eval_shape(plan.fresh_state)
-        shardings = state_shardings(plan.mesh, shapes)
-        restored = checkpoints.restore(abstract_state(shapes, shardings))
-        step, state = restored or (0, initial_state(plan, shardings))
-        run.log_event("started", step=step, devices=jax.device_count(), processes=jax.process_count())
-        say(f"{run.path}: " + (f"continues after step {step:,}" if step else "begins"))
-        log = stack.enter_context(MetricsLog(run, step=step))
-        batches = on_devices(plan.batches.from_step(step), batch_sharding(plan.mesh))
-        step_function = functools.partial(_with_lpips, jitted_step(plan, shardings), plan.lpips)
-        measure = Measure(plan, run)
-        if step == 0:
-            measure(0, state.ema_params)
-        outcome = Outcome(step=step, preempted=False)
-        while not outcome.preempted:
-            # A stretch ends where something is measured; run_steps saves there.
-            end = min(habits.steps, (step // habits.measure_every + 1) * habits.measure_every)
-            state, outcome = run_steps(
-                state,
-                step_function,
-                batches,
-                first=step,
-                habits=dataclasses.replace(habits, steps=max(end, step)),
-                row_of=row_of,
-                log=log,
-                checkpoints=checkpoints,
-                stop=stop,
-                speed=Speed(samples_per_step=plan.training.batch_size),
-                track=track,
-                tell=tell,
-            )
-            step = outcome.step
-            if not outcome.preempted:
-                say(f"step {step:,}: measuring {habits.measured_patches} patches")
-                measure(step, state.ema_params)
-            if step >= habits.steps:
-                break
-    run.log_event("preempted" if outcome.preempted else "ended", step=outcome.step)
-    return run, outcome
-
-
-def initial_state(plan: AutoencoderPlan, shardings: Any) -> AutoencoderState:
-    """The state before the first update, on the devices."""
-    fresh = jax.jit(plan.fresh_state, out_shardings=shardings)()
-    if plan.init is None:
-        return fresh
-    name = plan.training.modality
-    warm = warm_params(plan.init, plan.model, name, jax.device_get(fresh.params), init_from=plan.init_from)
-    start = jax.jit(functools.partial(state_of, config=plan.training.optimiser), out_shardings=shardings)
-    return start(jax.device_put(warm, shardings.params), fresh.discriminator, fresh.statistics)
-
-
-def jitted_step(plan: AutoencoderPlan, shardings: Any) -> Callable[..., Any]:
-    """The step as a program for the mesh: `(state, batch, lpips) -> (state, report)`; the state is given away."""
-    whole = replicated(plan.mesh)
-    step = make_autoencoder_step(
-        plan.autoencoder,
-        plan.discriminator,
-        loss=plan.training.loss,
-        optimiser=plan.training.optimiser,
-        seed=plan.training.seed,
-    )
-    return jax.jit(
-        step,
-        in_shardings=(shardings, batch_sharding(plan.mesh), whole),
-        out_shardings=(shardings, whole),
-        donate_argnums=0,
-    )
+SHOWN = 8
+"""Held-out patches on a sheet."""
 
 
 class Measure:
@@ -284,20 +224,22 @@ class Measure:
         self._training = [images.at(position) for position in range(count)]
         self._held_out = images.held_out(count)
 
-        def moments(params: Params, images: Any) -> Any:
+        def encode(params: Params, images: Any) -> Any:
             return plan.autoencoder.apply({"params": params}, images, method="encode")
 
-        def reconstruction(params: Params, images: Any) -> Any:
-            return plan.autoencoder.apply({"params": params}, images)
+        def decode(params: Params, moments: Any) -> Any:
+            mode = moments[..., : plan.modality.latent_channels]
+            return plan.autoencoder.apply({"params": params}, mode, method="decode")
 
         whole = replicated(plan.mesh)
-        self._moments, self._reconstruction = (jax.jit(f, out_shardings=whole) for f in (moments, reconstruction))
+        self._encode, self._decode = (jax.jit(f, out_shardings=whole) for f in (encode, decode))
+        self._cut = batch_sharding(plan.mesh)
 
     def __call__(self, step: int, params: Params) -> dict[str, Any]:
         """Measure the parameters of a step; the document that is written to `MEASURED`."""
         modality = self._plan.modality
-        latents = measure_latents(self._of_all(self._moments, params, self._training))
-        found = self._of_all(self._reconstruction, params, self._held_out)
+        latents = measure_latents(self._of_all(self._encode, params, self._training))
+        found = self._of_all(self._decode, params, self._of_all(self._encode, params, self._held_out))
         document = {
             "modality": modality.name,
             "step": step,
@@ -306,14 +248,31 @@ class Measure:
             "held_out": measure_reconstructions(modality, np.stack(self._held_out), found),
         }
         if self._run.is_writer:
+            self._draw(step, found)
             with file_aside(self._run.path / MEASURED) as aside:
                 aside.write_text(json.dumps(document, indent=1) + "\n")
         self._run.log_event("measured", **document)
         return document
 
-    def _of_all(self, function: Callable[..., Any], params: Params, images: Sequence[np.ndarray]) -> np.ndarray:
-        batches = padded(images, self._plan.training.batch_size)
-        return np.concatenate([np.asarray(function(params, batch)) for batch in batches])[: len(images)]
+    def _draw(self, step: int, found: np.ndarray) -> None:
+        modality, count = self._plan.modality, min(SHOWN, len(found))
+        each = np.linspace(0, len(found) - 1, count).astype(int)
+        heading = f"{modality.name}: held-out patches after {step:,} steps"
+        page = reconstruction_sheet(
+            modality,
+            np.stack([self._held_out[i] for i in each]),
+            found[each],
+            s2_offset=self._plan.model.s2_offset,
+            heading=heading,
+        )
+        write_sheet(self._run.sheet(step), page, what=heading)
+
+    def _of_all(
+        self, function: Callable[..., Any], params: Params, arrays: Sequence[np.ndarray] | np.ndarray
+    ) -> np.ndarray:
+        batches = padded(arrays, self._plan.training.batch_size)
+        placed = (jax.make_array_from_callback(b.shape, self._cut, lambda index, b=b: b[index]) for b in batches)
+        return np.concatenate([np.asarray(function(params, batch)) for batch in placed])[: len(arrays)]
 
 
 def row_of(reports: Reports) -> Row:
@@ -332,10 +291,6 @@ def row_of(reports: Reports) -> Row:
         "skipped": int(sum(s.skipped for s in steps)),
         "skipped_in_a_row": int(max(s.skipped_in_a_row for s in steps)),
     }
-
-
-def _with_lpips(step: Callable[..., Any], lpips: LpipsParams | None, state: Any, batch: Any) -> Any:
-    return step(state, batch, lpips)
 
 
 def _digest(*parts: Any) -> str:

@@ -113,7 +113,7 @@ def _blocks(values: Float[np.ndarray, "n H W C"], side: int) -> Float[np.ndarray
     return means.repeat(side, axis=1).repeat(side, axis=2)
 
 
-def padded(images: Sequence[np.ndarray], size: int) -> list[np.ndarray]:
-    """Batches of `size`, the last one filled up with its last image: one shape, one compilation."""
-    batches = [list(images[i : i + size]) for i in range(0, len(images), size)]
+def padded(arrays: Sequence[np.ndarray] | np.ndarray, size: int) -> list[np.ndarray]:
+    """Batches of `size`, the last one filled up with its last array: one shape, one compilation."""
+    batches = [list(arrays[i : i + size]) for i in range(0, len(arrays), size)]
     return [np.stack(batch + [batch[-1]] * (size - len(batch))) for batch in batches]

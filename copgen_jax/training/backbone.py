@@ -1,10 +1,8 @@
-"""Training the backbone: from a configuration and a latent store to a run directory.
+"""Training the backbone: what will be trained, on which devices, what it costs; `copgen_jax.training.train` does it.
 
-plan_backbone     what will be trained, on which devices, what it costs; refuses what cannot work
-train_backbone    does it: state onto the devices, step compiled, loop; continues a run where it stood
+`plan_backbone` refuses what cannot work, before anything is computed.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,20 +14,13 @@ from jax.sharding import Mesh
 
 from copgen_jax.config import ModelConfig
 from copgen_jax.data.latents import open_store
-from copgen_jax.data.pipeline import Batches, on_devices
+from copgen_jax.data.pipeline import Batches
 from copgen_jax.errors import InputError
+from copgen_jax.modalities import ModalitySet
 from copgen_jax.model import build_backbone
 from copgen_jax.nn.backbone import Backbone
-from copgen_jax.parallel import (
-    batch_sharding,
-    choose_fsdp,
-    device_memory,
-    make_mesh,
-    replicated,
-    state_shardings,
-)
+from copgen_jax.parallel import choose_fsdp, device_memory, make_mesh, replicated
 from copgen_jax.progress import Track, silently
-from copgen_jax.training.checkpointing import Checkpoints, abstract_state
 from copgen_jax.training.config import BackboneTraining
 from copgen_jax.training.cost import STATE_BYTES, Cost, estimate_cost, parameter_count, peak_flops
 from copgen_jax.training.initialise import (
@@ -39,23 +30,28 @@ from copgen_jax.training.initialise import (
     fresh_params,
     params_from_model,
 )
-from copgen_jax.training.loop import Outcome, Reports, Speed, StopRequest, run_steps
-from copgen_jax.training.metrics import MetricsLog, Row
+from copgen_jax.training.loop import Look, Reports, Speed
+from copgen_jax.training.metrics import Row
 from copgen_jax.training.optimiser import TrainState, make_optimiser, start_state
-from copgen_jax.training.run import RunDirectory, open_run
+from copgen_jax.training.run import RunDirectory
+from copgen_jax.training.samples import HeldOut, open_held_out, sheets_of_samples
 from copgen_jax.training.step import StepReport, make_train_step
+from copgen_jax.training.train import Step, compile_step
 from copgen_jax.training.worldlatents import WorldBatches, world_latent_space, world_modalities
 
 WORLD = "world"
 """In place of a latent store: block averages of the synthetic world."""
+
+NETWORK = "backbone"
+"""What such a run's `config.json` calls the network."""
 
 SPLIT = "train"
 """Of the latent store."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Plan:
-    """A run before its first step."""
+class BackbonePlan:
+    """A run before its first step (`copgen_jax.training.train.TrainingPlan`)."""
 
     training: BackboneTraining
     model: ModelConfig
@@ -66,6 +62,18 @@ class Plan:
     mesh: Mesh
     cost: Cost
     init: str | None
+    held_out: HeldOut | None
+    """What sheets of samples are made of; None draws none."""
+    network = NETWORK
+
+    @property
+    def speed(self) -> Speed:
+        """Samples and operations of a step."""
+        return Speed(
+            samples_per_step=self.training.batch_size,
+            flops_per_step=self.cost.flops_per_step,
+            peak_flops=peak_flops(self.training.habits.peak_tflops),
+        )
 
     def lines(self) -> list[str]:
         """The plan for people."""
@@ -80,23 +88,84 @@ class Plan:
             f"{jax.device_count()} x {device.device_kind} in {jax.process_count()} processes, mesh data {shape['data']}"
             f" x fsdp {shape['fsdp']}; compute in {t.dtype}, remat {t.remat}, attention {t.attention}",
             f"{self.cost}" + (f", of {memory / 1e9:.0f} GB" if (memory := device_memory()) else ""),
+            "no sheets of samples: --autoencoders MODEL would decode some"
+            if self.held_out is None
+            else f"a sheet of samples every {t.habits.sample_every:,} steps",
         ]
+
+    def state_shapes(self) -> TrainState:
+        """The training state as shapes."""
+        optimiser = make_optimiser(self.training.optimiser)
+        return jax.eval_shape(lambda: start_state(fresh_params(self.backbone, jax.random.key(0)), optimiser))
+
+    def initial_state(self, shardings: Any) -> TrainState:
+        """The state before the first update: each device makes, or is given, its own share only."""
+        optimiser = make_optimiser(self.training.optimiser)
+        key = jax.random.key(self.training.seed, impl="threefry2x32")
+        if self.init is None:
+            make = jax.jit(lambda k: start_state(fresh_params(self.backbone, k), optimiser), out_shardings=shardings)
+            return make(key)
+        fresh = jax.jit(lambda k: fresh_params(self.backbone, k), out_shardings=replicated(self.mesh))(key)
+        host = params_from_model(self.init, self.model, flat_on_host(fresh))
+        params = jax.tree.map(
+            lambda array, sharding: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]),
+            host,
+            shardings.params,
+        )
+        return jax.jit(lambda params: start_state(params, optimiser), out_shardings=shardings)(params)
+
+    def compiled_step(self, shapes: Any, shardings: Any) -> tuple[Step, str]:
+        """The step as a program, and what the compiler says that it takes."""
+        step = make_train_step(
+            self.backbone,
+            self.training.make_objective(),
+            self.training.optimiser,
+            seed=self.training.seed,
+            accumulation=self.training.accumulation,
+            mesh=self.mesh,
+        )
+        return compile_step(step, self, shapes, shardings)
+
+    def row_of(self, reports: Reports) -> Row:
+        """Figures of some steps."""
+        return row_of(reports, self.model)
+
+    def look(self, run: RunDirectory, say: Callable[[str], None]) -> Look | None:
+        """Sheets of samples, where there are autoencoders."""
+        if self.held_out is None:
+            return None
+        return sheets_of_samples(
+            self.held_out,
+            self.model,
+            run,
+            self.mesh,
+            every=self.training.habits.sample_every,
+            dtype=self.training.dtype,
+            attention=self.training.attention,
+            say=say,
+        )
 
 
 def plan_backbone(
-    training: BackboneTraining, latents: str | Path, *, init: str | None = None, track: Track = silently
-) -> Plan:
+    training: BackboneTraining,
+    latents: str | Path,
+    *,
+    init: str | None = None,
+    autoencoders: str | None = None,
+    track: Track = silently,
+) -> BackbonePlan:
     """Open the data, choose the mesh and estimate the cost.
 
     Args:
         training: what is asked for.
         latents: a latent store, or "world".
         init: model directory to start from.
+        autoencoders: model directory that made the latents, to decode sheets of samples with.
         track: told about patches drawn.
 
     Raises:
         InputError: a store that is missing, damaged or empty, modalities that it lacks, a batch that does not divide
-            between devices and micro-batches, an `init` of another size or latent space.
+            between devices and micro-batches, an `init` of another size or latent space, other autoencoders.
     """
     micro = training.batch_size // training.accumulation
     if micro % jax.device_count():
@@ -121,147 +190,16 @@ def plan_backbone(
         devices=devices,
         fsdp=fsdp,
     )
-    return Plan(
+    return BackbonePlan(
         training=training,
         model=model,
         backbone=backbone,
         batches=batches,
-        data=data,
+        data={**data, "init": init},
         mesh=mesh,
         cost=cost,
         init=init,
-    )
-
-
-def train_backbone(
-    plan: Plan,
-    out: str | Path,
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    track: Track = silently,
-    tell: Callable[[Row], None] = lambda row: None,
-    say: Callable[[str], None] = lambda text: None,
-) -> tuple[RunDirectory, Outcome]:
-    """Train, or continue to.
-
-    Args:
-        plan: from `plan_backbone`.
-        out: run directory.
-        resume: continue the run there, or begin where none is.
-        overwrite: replace the run there.
-        track: told about steps done.
-        tell: told about every row of figures.
-        say: told, in a line each, where the run begins and what the compiler says of memory.
-
-    Raises:
-        InputError: see `open_run` and `Checkpoints.restore`.
-        TrainingStopped: too many updates in a row had no finite gradient.
-    """
-    training = plan.training
-    run = open_run(
-        out,
-        network="backbone",
-        model=plan.model,
-        training=training,
-        data={**plan.data, "init": plan.init},
-        resume=resume,
-        overwrite=overwrite,
-    )
-    with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(StopRequest())
-        checkpoints = stack.enter_context(
-            Checkpoints(run, keep_last=training.habits.keep_last, keep_every=training.habits.keep_every)
-        )
-        shapes, shardings = state_layout(plan)
-        restored = checkpoints.restore(abstract_state(shapes, shardings))
-        first, state = restored or (0, initial_state(plan, shardings))
-        run.log_event("started", step=first, devices=jax.device_count(), processes=jax.process_count())
-        say(f"{run.path}: " + (f"continues after step {first:,}" if first else "begins"))
-        log = stack.enter_context(MetricsLog(run, step=first))
-        batches = on_devices(plan.batches.from_step(first), batch_sharding(plan.mesh))
-        step_function, text = compiled_step(plan, shapes, shardings)
-        say(text)
-        state, outcome = run_steps(
-            state,
-            step_function,
-            batches,
-            first=first,
-            habits=training.habits,
-            row_of=lambda reports: row_of(reports, plan.model),
-            log=log,
-            checkpoints=checkpoints,
-            stop=stop,
-            speed=Speed(
-                samples_per_step=training.batch_size,
-                flops_per_step=plan.cost.flops_per_step,
-                peak_flops=peak_flops(training.habits.peak_tflops),
-            ),
-            track=track,
-            tell=tell,
-        )
-    run.log_event("preempted" if outcome.preempted else "ended", step=outcome.step)
-    return run, outcome
-
-
-def state_layout(plan: Plan) -> tuple[TrainState, Any]:
-    """Shapes of the training state, and where each array lies (`copgen_jax.parallel.CUT`)."""
-    optimiser = make_optimiser(plan.training.optimiser)
-    shapes = jax.eval_shape(lambda: start_state(fresh_params(plan.backbone, jax.random.key(0)), optimiser))
-    return shapes, state_shardings(plan.mesh, shapes)
-
-
-def initial_state(plan: Plan, shardings: Any) -> TrainState:
-    """The state before the first update: each device makes, or is given, its own share only."""
-    optimiser = make_optimiser(plan.training.optimiser)
-    key = jax.random.key(plan.training.seed, impl="threefry2x32")
-    if plan.init is None:
-        make = jax.jit(lambda key: start_state(fresh_params(plan.backbone, key), optimiser), out_shardings=shardings)
-        return make(key)
-    fresh = jax.jit(lambda key: fresh_params(plan.backbone, key), out_shardings=replicated(plan.mesh))(key)
-    host = params_from_model(plan.init, plan.model, flat_on_host(fresh))
-    params = jax.tree.map(
-        lambda array, sharding: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]),
-        host,
-        shardings.params,
-    )
-    return jax.jit(lambda params: start_state(params, optimiser), out_shardings=shardings)(params)
-
-
-def compiled_step(plan: Plan, shapes: Any, shardings: Any) -> tuple[Callable[..., Any], str]:
-    """The step as a compiled program, and what the compiler says that it takes."""
-    training = plan.training
-    step = make_train_step(
-        plan.backbone,
-        training.make_objective(),
-        training.optimiser,
-        seed=training.seed,
-        accumulation=training.accumulation,
-        mesh=plan.mesh,
-    )
-    jitted = jax.jit(
-        step,
-        in_shardings=(shardings, batch_sharding(plan.mesh)),
-        out_shardings=(shardings, replicated(plan.mesh)),
-        donate_argnums=0,
-    )
-    compiled = jitted.lower(abstract_state(shapes, shardings), batch_shapes(plan)).compile()
-    memory = compiled.memory_analysis()
-    if memory is None:
-        return compiled, "compiled"
-    held, working = memory.argument_size_in_bytes / 1e9, memory.temp_size_in_bytes / 1e9
-    return compiled, f"compiled: per device {held:.2f} GB of state and batch, {working:.2f} GB while it works"
-
-
-def batch_shapes(plan: Plan) -> Any:
-    """Shapes of a global batch."""
-    example = plan.batches[0]
-    factor = jax.process_count()
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(
-            (x.shape[0] * factor, *x.shape[1:]), x.dtype, sharding=batch_sharding(plan.mesh)
-        ),
-        example,
+        held_out=None if autoencoders is None else _held_out(latents, model.modalities, autoencoders),
     )
 
 
@@ -286,6 +224,12 @@ def row_of(reports: Reports, model: ModelConfig) -> Row:
 def _mean(sums: Any) -> float | None:
     """Of (sum, number); None of nothing."""
     return float(sums[0] / sums[1]) if sums[1] else None
+
+
+def _held_out(latents: str | Path, modalities: ModalitySet, autoencoders: str) -> HeldOut:
+    if str(latents) == WORLD:
+        raise InputError(f"no autoencoders made the latents of --latents {WORLD}: leave --autoencoders out")
+    return open_held_out(open_store(latents), modalities, autoencoders)
 
 
 def _open_data(

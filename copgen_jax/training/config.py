@@ -78,6 +78,19 @@ class Habits:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class BackboneHabits(Habits):
+    """How a backbone's run goes about it."""
+
+    sample_every: int = 10_000
+    """Steps between two sheets of samples; there is one at the beginning and at the end too."""
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sample_every < 1:
+            raise InputError(f"habits.sample_every is {self.sample_every}; expected one or more")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class BackboneTraining:
     """A backbone run. `batch_size` is the number of samples per update, over all devices and micro-batches."""
 
@@ -99,7 +112,7 @@ class BackboneTraining:
     attention: Implementation = "plain"
     remat: Remat = "full"
     """What a block keeps for its gradient: none (everything), dots (its matrix products) or full (its input)."""
-    habits: Habits = Habits()
+    habits: BackboneHabits = BackboneHabits()
 
     def __post_init__(self):
         if self.batch_size < 1 or self.accumulation < 1 or self.batch_size % self.accumulation:
@@ -158,10 +171,11 @@ def training_preset(name: str) -> BackboneTraining:
         remat="none",
         complete_only=False,
         optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=warmup, ema_rate=0.999 if name == "demo" else 0.9),
-        habits=Habits(
+        habits=BackboneHabits(
             steps=steps,
             log_every=50 if name == "demo" else 10,
             save_every=1000 if name == "demo" else 30,
             keep_every=5000 if name == "demo" else 1000,
+            sample_every=5000 if name == "demo" else 30,
         ),
     )

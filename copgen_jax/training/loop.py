@@ -51,6 +51,20 @@ class Speed:
     """Of all devices together, per second; None where unknown."""
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Look:
+    """Something to be looked at now and then, and at the end: a measurement, a sheet of samples."""
+
+    every: int
+    """Steps between two times; the state is saved at each."""
+    see: Callable[[int, Any], None]
+    """Given the number of updates done and the state."""
+
+    def is_due(self, step: int, steps: int) -> bool:
+        """Whether to look after this step of so many."""
+        return step % self.every == 0 or step == steps
+
+
 class StopRequest:
     """Whether somebody asked this run to stop with SIGTERM; a context manager.
 
@@ -95,6 +109,7 @@ def run_steps(
     checkpoints: Checkpoints,
     stop: Callable[[int], bool],
     speed: Speed,
+    look: Look | None = None,
     track: Track = silently,
     tell: Callable[[Row], None] = lambda row: None,
 ) -> tuple[Any, Outcome]:
@@ -111,6 +126,7 @@ def run_steps(
         checkpoints: where states go.
         stop: asked after every step.
         speed: for samples per second and MFU.
+        look: what is looked at; its time counts in no row.
         track: told about steps done.
         tell: told about every row.
 
@@ -127,7 +143,8 @@ def run_steps(
         checkpoints.settle()
         preempted = stop(step)
         last = preempted or step == habits.steps
-        saves = last or step % habits.save_every == 0
+        looks = look is not None and look.is_due(step, habits.steps) and (step == habits.steps or not preempted)
+        saves = last or looks or step % habits.save_every == 0
         if saves or step % habits.log_every == 0:
             row = {"step": step, **window.close(row_of)}
             log.write(row)
@@ -140,6 +157,9 @@ def run_steps(
                 )
         if saves:
             checkpoints.save(step, state)
+        if look is not None and looks:
+            look.see(step, state)
+            window.begin()
         if last:
             break
     checkpoints.settle(wait=True)
@@ -151,6 +171,10 @@ class _Window:
 
     def __init__(self, speed: Speed):
         self._speed = speed
+        self.begin()
+
+    def begin(self) -> None:
+        """Nothing done yet, from now on."""
         self._reports: list[Any] = []
         self._begun, self._waited = time.perf_counter(), 0.0
 
@@ -178,5 +202,5 @@ class _Window:
         row["data_wait"] = self._waited / seconds
         if self._speed.flops_per_step and self._speed.peak_flops:
             row["mfu"] = steps * self._speed.flops_per_step / seconds / self._speed.peak_flops
-        self._reports, self._begun, self._waited = [], time.perf_counter(), 0.0
+        self.begin()
         return row

@@ -6,6 +6,7 @@
     checkpoints/<step>/  Orbax: the training state, and whose it is
     digests/<step>.json  hashes of a checkpoint's files, to tell damage
     tensorboard/         the rows again
+    sheets/<step>.png    what the network made of some held-out patches
 
 A run is continued only as what it was: another configuration, other data or another run's checkpoints are refused in a
 sentence. Of many processes the first one decides and writes; the others wait and read.
@@ -28,12 +29,13 @@ from copgen_jax.errors import InputError
 from copgen_jax.files import explained, file_aside
 from copgen_jax.version import program_version
 
-CONFIG, METRICS, EVENTS, CHECKPOINTS, DIGESTS = (
+CONFIG, METRICS, EVENTS, CHECKPOINTS, DIGESTS, SHEETS = (
     "config.json",
     "metrics.jsonl",
     "events.jsonl",
     "checkpoints",
     "digests",
+    "sheets",
 )
 
 MAY_CHANGE = ("habits.", "accumulation", "remat")
@@ -68,6 +70,10 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """Where Orbax writes."""
         return self.path / CHECKPOINTS
+
+    def sheet(self, step: int) -> Path:
+        """Where the sheet of pictures of a step is written."""
+        return self.path / SHEETS / f"{step:07d}.png"
 
     @property
     def is_writer(self) -> bool:

@@ -11,8 +11,8 @@ import jax
 import numpy as np
 
 from copgen_jax.data.pipeline import on_devices
-from copgen_jax.parallel import batch_sharding, make_mesh, replicated, start_processes
-from copgen_jax.training.backbone import compiled_step, initial_state, plan_backbone, state_layout
+from copgen_jax.parallel import batch_sharding, make_mesh, replicated, start_processes, state_shardings
+from copgen_jax.training.backbone import plan_backbone
 from copgen_jax.training.config import OptimiserConfig, training_preset
 
 STEPS = 10
@@ -34,10 +34,11 @@ def main(store, out, *fsdps):
         # Micro-batches must not change anything either: on the mixed mesh there are two.
         micro = dataclasses.replace(training, accumulation=2 if fsdp == 2 else 1)
         on_mesh = dataclasses.replace(plan, mesh=mesh, training=micro)
-        shapes, shardings = state_layout(on_mesh)
-        step, _ = compiled_step(on_mesh, shapes, shardings)
+        shapes = on_mesh.state_shapes()
+        shardings = state_shardings(mesh, shapes)
+        step, _ = on_mesh.compiled_step(shapes, shardings)
         if not found:
-            record(found, "start", initial_state(on_mesh, shardings), mesh)
+            record(found, "start", on_mesh.initial_state(shardings), mesh)
         state = begun_with(part(found, "start"), shapes, shardings)
         batches = on_devices(plan.batches.from_step(0), batch_sharding(mesh))
         losses = []

@@ -3,24 +3,30 @@
 import dataclasses
 import functools
 import json
+import os
+import shutil
+import signal
 
 import jax
 import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
+from PIL import Image
 
 from copgen_jax.checkpoints import load_config, load_model
 from copgen_jax.cli import main
 from copgen_jax.errors import InputError
 from copgen_jax.model import Model
 from copgen_jax.parallel import make_mesh, state_shardings
-from copgen_jax.training import autoencoder
-from copgen_jax.training.autoencoder import initial_state, plan_autoencoder, train_autoencoder
+from copgen_jax.training.autoencoder import AutoencoderPlan, plan_autoencoder
 from copgen_jax.training.autoencoder_config import TRAININGS, AutoencoderHabits, DiscriminatorConfig, LossConfig
 from copgen_jax.training.autoencoder_measure import measure_latents
 from copgen_jax.training.autoencoder_start import MEASURED, averaged_autoencoder, warm_params
 from copgen_jax.training.checkpointing import newest_step
 from copgen_jax.training.export import export_model
+from copgen_jax.training.run import load_run
+from copgen_jax.training.summary import summarise_run
+from copgen_jax.training.train import train
 
 DATA = "world:0:6"
 STEPS, HALF = 24, 12
@@ -33,10 +39,6 @@ TRAINING = dataclasses.replace(
         steps=STEPS, log_every=4, save_every=HALF, keep_every=HALF, measure_every=HALF, measured_patches=8
     ),
 )
-
-
-def until(steps):
-    return dataclasses.replace(TRAINING, habits=dataclasses.replace(TRAINING.habits, steps=steps))
 
 
 def figures(run):
@@ -69,17 +71,17 @@ def quickly_compiled(tmp_path_factory):
 
 @pytest.fixture(scope="module", autouse=True)
 def traced_once():
-    """One jitted step for all runs that have the same: only `habits` differ between them."""
-    make, steps = autoencoder.jitted_step, {}
+    """One compiled step for all runs that have the same: only `habits` differ between them."""
+    make, steps = AutoencoderPlan.compiled_step, {}
 
-    def jitted_once(plan, shardings):
+    def compiled_once(plan, shapes, shardings):
         key = dataclasses.replace(plan.training, habits=AutoencoderHabits()), plan.mesh
         if key not in steps:
-            steps[key] = make(plan, shardings)
+            steps[key] = make(plan, shapes, shardings)
         return steps[key]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(autoencoder, "jitted_step", jitted_once)
+        patch.setattr(AutoencoderPlan, "compiled_step", compiled_once)
         yield
 
 
@@ -91,7 +93,7 @@ def plan():
 
 @pytest.fixture(scope="module")
 def whole(plan, tmp_path_factory):
-    run, outcome = train_autoencoder(plan, tmp_path_factory.mktemp("runs") / "whole")
+    run, outcome = train(plan, tmp_path_factory.mktemp("runs") / "whole")
     assert (outcome.step, outcome.preempted) == (STEPS, False)
     return run
 
@@ -108,19 +110,40 @@ def test_it_learns(whole):
     assert rmse[1]["block_mean"] == rmse[0]["block_mean"]
 
 
-def test_a_continued_run_is_the_uninterrupted_one(plan, whole, tmp_path):
-    half, outcome = train_autoencoder(dataclasses.replace(plan, training=until(HALF)), tmp_path / "run")
-    assert outcome.step == HALF
-    resumed, outcome = train_autoencoder(plan, tmp_path / "run", resume=True)
+def test_it_shows_what_it_does(whole):
+    summarise_run(whole)
+    sheets = sorted(path.name for path in (whole.path / "sheets").iterdir())
+    assert sheets == ["0000000.png", "0000012.png", "0000024.png"]
+    for path in (*(whole.path / "sheets").iterdir(), whole.path / "curves.png"):
+        colours = np.asarray(Image.open(path).convert("RGB"))
+        assert colours.shape[0] > 300
+        assert len(np.unique(colours.reshape(-1, 3), axis=0)) > 100
+
+
+@pytest.fixture(scope="module")
+def stopped(plan, tmp_path_factory):
+    """Told to stop by SIGTERM when its first row was written."""
+    path = tmp_path_factory.mktemp("runs") / "stopped"
+    run, outcome = train(plan, path, tell=lambda row: os.kill(os.getpid(), signal.SIGTERM))
+    assert outcome.preempted
+    assert outcome.step == newest_step(run) < STEPS / 3
+    assert run.events()[-1]["event"] == "preempted"
+    return run
+
+
+def test_a_continued_run_is_the_uninterrupted_one(plan, whole, stopped, tmp_path):
+    path = shutil.copytree(stopped.path, tmp_path / "run")
+    resumed, outcome = train(plan, path, resume=True)
     assert outcome.step == STEPS
-    assert figures(resumed) == figures(whole)
+    after = [row for row in figures(whole) if row["step"] > 8]
+    assert [row for row in figures(resumed) if row["step"] > 8] == after
     ours, theirs = (averaged_autoencoder(run, STEPS) for run in (resumed, whole))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    before = averaged_autoencoder(half, HALF)
+    before = averaged_autoencoder(stopped, newest_step(stopped))
     assert max(np.abs(a - b).max() for a, b in zip(*map(jax.tree.leaves, (ours, before)), strict=True)) > 1e-3
     other = dataclasses.replace(TRAINING, loss=LossConfig(kl_weight=1.0))
     with pytest.raises(InputError, match=r"kl_weight was 1e-06, is now 1\.0"):
-        train_autoencoder(dataclasses.replace(plan, training=other), tmp_path / "run", resume=True)
+        train(dataclasses.replace(plan, training=other), path, resume=True)
 
 
 def test_an_exported_run_is_a_model_with_unit_latents(plan, whole, tmp_path):
@@ -162,7 +185,7 @@ def test_start_from_another_modality_takes_all_but_two_convolutions(whole, tmp_p
 
 def test_start_from_the_same_modality_takes_everything(plan, whole):
     shardings = state_shardings(plan.mesh, jax.eval_shape(plan.fresh_state))
-    state = initial_state(dataclasses.replace(plan, init=str(whole.path)), shardings)
+    state = dataclasses.replace(plan, init=str(whole.path)).initial_state(shardings)
     for params in (state.params, state.ema_params):
         jax.tree.map(np.testing.assert_array_equal, params, averaged_autoencoder(whole, STEPS))
 
@@ -176,8 +199,9 @@ def test_start_from_what_does_not_fit(whole):
         warm_params(whole.path, other.model, "DEM", marked(other), init_from="S1RTC")
 
 
-def test_command_continues_and_exports(whole, tmp_path, capsys):
-    """The command with the same settings continues the library's run, has nothing left to do, and measures again."""
+def test_command_continues_on_eight_devices(whole, stopped, tmp_path, capsys):
+    """The command goes on with the library's run of one device, and comes to the same losses and latents."""
+    path = shutil.copytree(stopped.path, tmp_path / "run")
     settings = [
         "loss.discriminator_start=20",
         "discriminator.width=4",
@@ -186,12 +210,19 @@ def test_command_continues_and_exports(whole, tmp_path, capsys):
     ]
     habits = dataclasses.asdict(TRAINING.habits)
     settings += [f"habits.{name}={value}" for name, value in habits.items() if value is not None]
-    command = ["train", "vae", "--config", "tiny", "--data", DATA, "--out", str(whole.path), "--resume", "--json"]
+    command = ["train", "vae", "--config", "tiny", "--data", DATA, "--out", str(path), "--resume", "--json"]
     assert main([*command, *(f"--config.{setting}" for setting in settings)]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert result["step"] == STEPS
-    assert result["measured"] == json.loads((whole.path / MEASURED).read_text())
-    assert main(["export-model", str(whole.path), "--out", str(tmp_path / "model")]) == 0
+    assert (result["step"], result["starts"]) == (STEPS, 2)
+    assert result["measured"] == json.loads((path / MEASURED).read_text())
+    one, eight = ({row["step"]: row["loss"] for row in run.rows()} for run in (whole, load_run(path)))
+    for step in (12, 16, 20):
+        np.testing.assert_allclose(eight[step], one[step], rtol=1e-5)
+    # From here on the discriminator's part, which is as large as the rest and of the other sign, is in the sum.
+    np.testing.assert_allclose(eight[24], one[24], rtol=1e-4)
+    factor = json.loads((whole.path / MEASURED).read_text())["scale_factor"]
+    np.testing.assert_allclose(result["measured"]["scale_factor"], factor, rtol=1e-3)
+    assert main(["export-model", str(path), "--out", str(tmp_path / "model")]) == 0
     assert list(load_config(tmp_path / "model").autoencoders) == ["DEM"]
 
 
