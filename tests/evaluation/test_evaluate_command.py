@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from feature_weights import weights
 from random_models import random_model
+from safetensors.numpy import save_file
 
 from copgen_jax.cli import main
 from copgen_jax.evaluation.experiment import Experiment
@@ -13,6 +15,7 @@ from copgen_jax.evaluation.scenes import WorldBench
 from copgen_jax.evaluation.sources import NetworkSource
 from copgen_jax.generate.generator import load
 from copgen_jax.modalities import COPGEN, DEMO
+from copgen_jax.nn.perceptual import ALEXNET, lpips_names
 
 TILES = Path(__file__).parents[3] / "shared" / "tiles"
 OFFSETS = ["--s2-offset", "433D_629L_3_1=1000", "S2L2A=0"]
@@ -70,6 +73,27 @@ def test_the_world_brings_its_known_rows(model, tmp_path, capsys):
     five = (tmp_path / "tables" / "stochastic_five.csv").read_text()
     assert {line.split(",")[0] for line in five.splitlines()[1:]} == set(result["verdicts"])
     assert (tmp_path / "tables" / "location.csv").read_text().count("\n") == 2
+
+
+def test_deep_columns_come_with_weight_files(tmp_path, capsys):
+    alexnet = weights(lpips_names(ALEXNET), 0)
+    for part, letters in (("alexnet", "f"), ("alex", "l")):  # as torchvision and lpips publish them: two files
+        held = {name: value for name, value in alexnet.items() if name.startswith(letters)}
+        save_file(held, tmp_path / f"{part}.safetensors")
+    words = ["stochastic", "--data", "world:1", "--cells", 1, "--seeds", 2, "--acquisitions", 2, "--out", tmp_path]
+    files = tmp_path / "alexnet.safetensors", tmp_path / "alex.safetensors"
+    assert run(*words, "--lpips", *files) == 0
+    columns = (tmp_path / "tables" / "stochastic_columns.csv").read_text()
+    values = {tuple(line.split(",")[:2]): float(line.split(",")[2]) for line in columns.splitlines()[1:]}
+    assert values["ideal draws", "model_lpips_intra_set"] > 0
+    assert values["conditional mean", "model_lpips_intra_set"] == pytest.approx(0, abs=1e-6)
+    assert not any("rgb" in column for _, column in values)
+    page = (tmp_path / "report.html").read_text()
+    assert "rgb_ columns are left out: no ResNet-50 weights were given" in page
+    assert "lpips_ columns are left out" not in page
+    assert run(*words) == 2  # without the weights these would be other columns
+    assert run(*words, "--resnet50", files[0]) == 2
+    assert "no conv1.weight" in capsys.readouterr().err
 
 
 def test_kept_samples_are_not_drawn_again(model, tmp_path):

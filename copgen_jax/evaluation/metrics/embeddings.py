@@ -7,7 +7,8 @@ networks are ImageNet ResNet-50 and LPIPS with AlexNet, whose weights a user con
 import dataclasses
 import itertools
 import random
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -41,6 +42,8 @@ class DeepFeatures:
 
     resnet: Features | None = None
     lpips: PairDistance | None = None
+    identity: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Network -> what tells its weights from others: scores of one report are all of the same."""
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -63,7 +66,19 @@ def deep_features(
     return DeepFeatures(
         resnet=None if resnet is None else _embedding(resnet, batch),
         lpips=None if lpips_alexnet is None else _distance(lpips_alexnet),
+        identity={
+            name: _checksum(params)
+            for name, params in (("resnet", resnet), ("lpips", lpips_alexnet))
+            if params is not None
+        },
     )
+
+
+def _checksum(params: Mapping[str, np.ndarray]) -> str:
+    total = 0
+    for name in sorted(params):
+        total = zlib.crc32(np.ascontiguousarray(params[name]).tobytes(), zlib.crc32(name.encode(), total))
+    return f"{total:08x}"
 
 
 def _embedding(params: ResNetParams, batch: int) -> Features:

@@ -227,8 +227,7 @@ def _record(evaluation: Evaluation) -> Mapping[str, Any]:
         "settings": {
             "seeds": settings.seeds,
             "acquisitions": settings.acquisitions,
-            "resnet": settings.deep.resnet is not None,
-            "lpips": settings.deep.lpips is not None,
+            "weights of deep features": dict(settings.deep.identity),
         },
         "sources": {source.name: source.settings for source in evaluation.sources},
     }
