@@ -71,7 +71,8 @@ def compiled(function: Callable[..., Any], *arguments: Any, donate: tuple[int, .
     memory = program.memory_analysis()
     return program, {
         "compile_seconds": seconds,
-        "temporary_megabytes": memory.temp_size_in_bytes / 2**20 if memory else None,
+        "temporary_megabytes": memory.temp_size_in_bytes / 2**20,
+        "output_bytes": memory.output_size_in_bytes - memory.alias_size_in_bytes,
     }
 
 
@@ -132,7 +133,7 @@ def _sample(work: Work, config: ModelConfig) -> Built:
 
 def _autoencode(work: Work, config: ModelConfig) -> Built:
     """`encode` or `decode` of the modalities in the options, one program each."""
-    parts, details = [], {"compile_seconds": 0.0, "temporary_megabytes": 0.0}
+    parts, details = [], {"compile_seconds": 0.0, "temporary_megabytes": 0.0, "output_bytes": 0}
     rng = np.random.default_rng(3)
     for name in work.options["modalities"]:
         modality = config.modalities[name]
@@ -147,7 +148,8 @@ def _autoencode(work: Work, config: ModelConfig) -> Built:
         program, found = compiled(apply, params, values)
         parts.append((program, params, values))
         details["compile_seconds"] += found["compile_seconds"]
-        details["temporary_megabytes"] = max(details["temporary_megabytes"], found["temporary_megabytes"] or 0.0)
+        details["temporary_megabytes"] = max(details["temporary_megabytes"], found["temporary_megabytes"])
+        details["output_bytes"] += found["output_bytes"]
     return lambda: jax.block_until_ready([program(params, values) for program, params, values in parts]), details
 
 

@@ -184,7 +184,7 @@ def _autoencode(work: Work, config: ModelConfig) -> Callable[[], Any]:
         height, width, channels = modality.image_shape if work.task == "encode" else modality.latent_shape
         values = torch.randn(work.batch, channels, height, width, device=DEVICE)
         if work.setting != "original":
-            twin, values = twin.to(memory_format=torch.channels_last), values.to(memory_format=torch.channels_last)
+            twin, values = twin.to(memory_format=torch.channels_last), values.to(memory_format=torch.channels_last)  # pyright: ignore
             if work.options.get("compile", True):
                 _compiled(twin, Residual)
         parts.append((getattr(twin.eval(), work.task), values))
@@ -207,7 +207,7 @@ def _matmul(work: Work, _: ModelConfig) -> Callable[[], Any]:
 def _convolution(work: Work, _: ModelConfig) -> Callable[[], Any]:
     side, channels = work.options["side"], work.options["channels"]
     convolution = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-    convolution = convolution.to(DEVICE, getattr(torch, work.setting), memory_format=torch.channels_last)
+    convolution = convolution.to(DEVICE, getattr(torch, work.setting), memory_format=torch.channels_last)  # pyright: ignore
     image = torch.randn(work.batch, channels, side, side, device=DEVICE, dtype=getattr(torch, work.setting))
     image = image.to(memory_format=torch.channels_last)
 

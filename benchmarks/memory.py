@@ -1,0 +1,143 @@
+"""Peak memory of sampling, encoding and training: by formula, by the compiler's plan, and as measured.
+
+Each configuration has a process of its own. Measured is how far the process's memory rises above what it held when
+everything was compiled and placed, plus what was placed: arguments, and what the program takes while it runs. Where a
+configuration is too slow to run in passing only the compiler's plan is taken (`--run` runs all).
+"""
+
+import argparse
+import ctypes
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import Result
+from copgen_jax.config import preset
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is predicted and measured."""
+
+    task: str
+    """generate, decode, encode or train."""
+    size: str
+    batch: int
+    remat: str = "none"
+    runs: bool = True
+
+
+QUICK = [Case(task="generate", size="tiny", batch=2), Case(task="train", size="tiny", batch=2)]
+STANDARD = [
+    *(Case(task="generate", size="demo", batch=b) for b in (1, 4, 16)),
+    *(Case(task="generate", size="base", batch=b, runs=b == 1) for b in (1, 4, 16)),
+    *(Case(task=t, size="base", batch=b, runs=b < 16) for t in ("decode", "encode") for b in (1, 4)),
+    *(Case(task="train", size="demo", batch=b, remat=r) for r in ("none", "full") for b in (1, 4, 16)),
+    *(Case(task="train", size="base", batch=b, remat=r, runs=False) for r in ("none", "full") for b in (1, 4, 16)),
+]
+IMAGE = "S1RTC"
+"""Encoded and decoded: 192 px, the widest there is."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run", action="store_true", help="run every configuration, however slow")
+
+
+def run(quick: bool, run: bool = False) -> Result:
+    """Every case in its own process."""
+    rows = []
+    for case in QUICK if quick else STANDARD:
+        case = dataclasses.replace(case, runs=case.runs or run)
+        command = [sys.executable, "-m", "benchmarks.memory", json.dumps(dataclasses.asdict(case))]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[1])
+        found = json.loads(done.stdout.splitlines()[-1])
+        predicted = found["predicted"]
+        truth = found["measured"] or found["planned"]
+        rows.append(
+            {
+                "task": case.task,
+                "size": case.size,
+                "batch": case.batch,
+                "remat": case.remat if case.task == "train" else None,
+                "predicted MB": round(predicted / 1e6, 1),
+                "compiler's plan MB": round(found["planned"] / 1e6, 1),
+                "measured MB": round(found["measured"] / 1e6, 1) if found["measured"] else None,
+                "predicted / found": predicted / truth,
+            }
+        )
+    return Result(
+        title="Peak memory: predicted, planned by the compiler, measured",
+        rows=rows,
+        notes=[
+            "Parameters or state, inputs and what the program takes while it runs; float32. 'found' is what was "
+            "measured, or the compiler's plan where nothing was run. The process itself (Python, JAX, compiled code) "
+            "takes about 0.3 GB beside it."
+        ],
+    )
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Bytes: predicted, planned and measured."""
+    import jax
+
+    from benchmarks import ours
+    from benchmarks.contest import Work
+
+    task = {"generate": "sample"}.get(case.task, case.task)
+    options = {"remat": case.remat, "evaluations": 2, "modalities": [_image(case)]}
+    do, details = ours.build(Work(side="jax", task=task, size=case.size, batch=case.batch, options=options))
+    held = sum(array.nbytes for array in jax.live_arrays())
+    measured = None
+    if case.runs:
+        _return_freed_memory()
+        before = _status("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")
+        do()
+        do()
+        measured = held + max(0, _status("VmHWM") - before)
+    planned = held + int(details["temporary_megabytes"] * 2**20) + details["output_bytes"]
+    return {"predicted": _predicted(case), "planned": planned, "measured": measured}
+
+
+def _predicted(case: Case) -> int:
+    import numpy as np
+
+    from copgen_jax.checkpoints.shapes import autoencoder_shapes
+    from copgen_jax.memory import sample_bytes
+    from copgen_jax.model import build_autoencoder, build_backbone
+    from copgen_jax.training.cost import estimate_cost, parameter_count
+
+    config = preset(case.size)
+    if case.task == "train":
+        backbone = build_backbone(config, remat=case.remat)  # pyright: ignore[reportArgumentType]
+        return estimate_cost(backbone, batch_size=case.batch, accumulation=1, devices=1, fsdp=1).memory
+    if case.task == "generate":
+        return 4 * parameter_count(build_backbone(config)) + case.batch * sample_bytes(config, [])
+    alone = dataclasses.replace(config, backbone=None)
+    shapes = autoencoder_shapes(build_autoencoder(config, _image(case))).values()
+    return 4 * sum(int(np.prod(shape)) for shape in shapes) + case.batch * sample_bytes(alone, [_image(case)])
+
+
+def _image(case: Case) -> str:
+    names = [m.name for m in preset(case.size).modalities.images]
+    return IMAGE if IMAGE in names else names[0]
+
+
+def _return_freed_memory() -> None:
+    """What compilation has freed goes back to the system, else it would be taken again unseen."""
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):
+        return
+
+
+def _status(field: str) -> int:
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[field].split()[0]) * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(Case(**json.loads(sys.argv[1])))))

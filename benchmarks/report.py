@@ -1,0 +1,145 @@
+"""The page of results: `RESULTS.md` and its plots, from the JSON files of real runs and from nothing else."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import BENCHMARKS, SPEED
+from copgen_jax.files import file_aside
+
+PAGE = Path(__file__).parent / "RESULTS.md"
+COLOURS = {"JAX": "#1b6ca8", "PyTorch original": "#c05a2b", "PyTorch": "#8a8a8a"}
+
+
+def write(results: Path, page: Path = PAGE) -> None:
+    """Write the page beside the results' directory, and the plots beside the page."""
+    records = {
+        name: json.loads((results / f"{name}.json").read_text())
+        for name in BENCHMARKS
+        if (results / f"{name}.json").exists()
+    }
+    lines = ["# Results", ""]
+    lines += [
+        "Written by `python -m benchmarks report` from `results/*.json`; nothing here is typed. How to run them, and how "
+        "to read them: [README.md](README.md).",
+        "",
+    ]
+    lines += _measured_and_not(records)
+    plots = page.parent / "plots"
+    for name, record in records.items():
+        lines += ["", f"## {name}", "", f"**{record['title']}**", "", _circumstances(record), ""]
+        lines += _table(record["rows"])
+        lines += ["", *(f"- {note}" for note in record["notes"])]
+        draw = {"backbone": _draw_roofline, "scaling": _draw_scaling}.get(name)
+        if draw:
+            plots.mkdir(exist_ok=True)
+            draw(record, plots / f"{name}.png")
+            lines += ["", f"![{record['title']}](plots/{name}.png)"]
+    with file_aside(page) as aside:
+        aside.write_text("\n".join(lines) + "\n")
+    print(f"written to {page}", file=sys.stderr)
+
+
+def _measured_and_not(records: dict[str, Any]) -> list[str]:
+    """Which benchmarks ran on which kind of device."""
+    lines = ["| benchmark | CPU | GPU |", "|---|---|---|"]
+    for name in BENCHMARKS:
+        record = records.get(name)
+        platform = record["device"]["platform"] if record else None
+        said = {kind: "not measured" for kind in ("cpu", "gpu")}
+        if record and platform in said:
+            said[platform] = record["date"] + ("" if _quiet(record) else ", under load")
+        lines.append(f"| [{name}](#{name}) | {said['cpu']} | {said['gpu']} |")
+    left = [name for name in SPEED if name not in records]
+    if left:
+        lines += ["", f"Not measured yet: {', '.join(left)}."]
+    return lines
+
+
+def _quiet(record: dict[str, Any]) -> bool:
+    return record.get("load", {}).get("quiet", True)
+
+
+def _circumstances(record: dict[str, Any]) -> str:
+    device, load = record["device"], record.get("load")
+    said = f"{record['date']}, {record.get('processor', device['kind'])}, {record['cpus']} processors"
+    if "threads" in record:
+        said += f", {record['threads']} used"
+    if device["platform"] != "cpu":
+        said += f", {device['count']} x {device['kind']}"
+    said += "; " + ", ".join(f"{package} {version}" for package, version in record["versions"].items())
+    if record.get("quick"):
+        said += "; **a quick run: its figures mean nothing**"
+    if load:
+        said += f"; others kept {load['processors_of_others']} processors busy meanwhile"
+        said += "" if load["quiet"] else " (**measured under load**: compare within a table, trust no figure alone)"
+    return said + "."
+
+
+def _table(rows: list[dict[str, Any]]) -> list[str]:
+    columns = list(rows[0])
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    return lines + [f"| {' | '.join(_cell(row[c]) for c in columns)} |" for row in rows]
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
+
+
+def _colour(contestant: str) -> str:
+    return next(colour for start, colour in COLOURS.items() if contestant.startswith(start))
+
+
+def _draw_roofline(record: dict[str, Any], path: Path) -> None:
+    """Rate of every contest against the measured limit, a bar each."""
+    import matplotlib.pyplot as plt
+
+    rows = record["rows"]
+    groups = list(dict.fromkeys((r["task"], r["size"], r["batch"]) for r in rows))
+    figure, axes = plt.subplots(figsize=(8, 0.28 * len(rows) + 0.5 * len(groups) + 1), layout="constrained")
+    place, ticks = 0.0, []
+    for group in groups:
+        for row in (r for r in rows if (r["task"], r["size"], r["batch"]) == group):
+            axes.barh(place, row["GFLOP/s"], color=_colour(row["contestant"]))
+            limit = row["GFLOP/s"] / row["share of peak"]
+            axes.plot([limit, limit], [place - 0.42, place + 0.42], color="black", linewidth=1.5)
+            axes.text(row["GFLOP/s"], place, f" {row['share of peak']:.0%}", va="center", fontsize=7)
+            ticks.append((place, f"{row['contestant']}  ({group[1]}, batch {group[2]}, {group[0]})"))
+            place += 1
+        place += 0.6
+    axes.set_yticks([tick for tick, _ in ticks], [label for _, label in ticks], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlabel("GFLOP/s; the black line is the fastest matrix product in that type, measured in the same turns")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
+
+
+def _draw_scaling(record: dict[str, Any], path: Path) -> None:
+    """Efficiency on paper against devices."""
+    import matplotlib.pyplot as plt
+
+    rows = [row for row in record["rows"] if row["kind"] == "on paper"]
+    figure, axes = plt.subplots(figsize=(6.5, 4), layout="constrained")
+    for size, colour in zip(
+        dict.fromkeys(row["size"] for row in rows), ("#1b6ca8", "#c05a2b", "#4d8a3d"), strict=False
+    ):
+        own = [row for row in rows if row["size"] == size]
+        devices = [row["devices"] for row in own]
+        axes.plot(devices, [row["efficiency, overlapped"] for row in own], color=colour, marker="o", label=size)
+        axes.plot(devices, [row["efficiency, no overlap"] for row in own], color=colour, linestyle=":")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(devices, [str(n) for n in devices])
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel("GPUs")
+    axes.set_ylabel("share of the time spent computing")
+    axes.set_title("On paper: 1,024 samples an update; dotted without overlap", fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
