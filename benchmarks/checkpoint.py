@@ -51,7 +51,7 @@ def _rows(size: str) -> list[dict[str, Any]]:
         settled = RunConfig(
             network="backbone", run_id="benchmark", model=config, training={}, data={}, versions=versions()
         )
-        run = RunDirectory(Path(folder), settled)
+        run = RunDirectory(path=Path(folder), config=settled)
         bytes_of_state = sum(leaf.nbytes for leaf in jax.tree.leaves(state))
         begun = time.perf_counter()
         with Checkpoints(run, keep_last=1, keep_every=1000) as checkpoints:

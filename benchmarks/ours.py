@@ -68,7 +68,7 @@ def compiled(function: Callable[..., Any], *arguments: Any, donate: tuple[int, .
     begun = time.perf_counter()
     program = jax.jit(function, donate_argnums=donate).lower(*arguments).compile()
     seconds = time.perf_counter() - begun
-    memory = program.memory_analysis()
+    memory: Any = program.memory_analysis()
     return program, {
         "compile_seconds": seconds,
         "temporary_megabytes": memory.temp_size_in_bytes / 2**20,

@@ -21,8 +21,8 @@ def write(results: Path, page: Path = PAGE) -> None:
     }
     lines = ["# Results", ""]
     lines += [
-        "Written by `python -m benchmarks report` from `results/*.json`; nothing here is typed. How to run them, and how "
-        "to read them: [README.md](README.md).",
+        "Written by `python -m benchmarks report` from `results/*.json`; nothing here is typed. How to run the "
+        "benchmarks and how to read them: [README.md](README.md).",
         "",
     ]
     lines += _measured_and_not(records)
@@ -47,7 +47,7 @@ def _measured_and_not(records: dict[str, Any]) -> list[str]:
     for name in BENCHMARKS:
         record = records.get(name)
         platform = record["device"]["platform"] if record else None
-        said = {kind: "not measured" for kind in ("cpu", "gpu")}
+        said = dict.fromkeys(("cpu", "gpu"), "not measured")
         if record and platform in said:
             said[platform] = record["date"] + ("" if _quiet(record) else ", under load")
         lines.append(f"| [{name}](#{name}) | {said['cpu']} | {said['gpu']} |")
