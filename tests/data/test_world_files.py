@@ -125,12 +125,28 @@ def test_other_directories_are_refused(root, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
-def test_no_cells_are_refused(tmp_path, capsys):
-    assert main(["simulate", "--cells", "0", "--out", str(tmp_path / "x")]) == 2
-    assert "at least 1" in capsys.readouterr().err
+@pytest.mark.parametrize(("count", "message"), [("0", "at least 1"), ("1000000000", "too many")])
+def test_impossible_counts_are_refused(tmp_path, capsys, count, message):
+    assert main(["simulate", "--cells", count, "--out", str(tmp_path / "x")]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_resuming_in_a_directory_of_something_else_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"no world\.json"):
+    for options in ({"resume": True, "overwrite": False}, {"resume": False, "overwrite": True}):
+        with pytest.raises(InputError, match=r"no world\.json"):
+            Cells(tmp_path, World(0), ()).start(**options)
+    with pytest.raises(InputError, match="is a file"):
+        Cells(tmp_path / "holiday.jpg", World(0), ()).start(resume=True, overwrite=False)
+    (tmp_path / "world.json").write_text("{")
+    with pytest.raises(InputError, match="damaged"):
         Cells(tmp_path, World(0), ()).start(resume=True, overwrite=False)
+
+
+def test_cells_of_another_world_do_not_stay_behind(tmp_path):
+    Cells(tmp_path, World(0), ()).start(resume=False, overwrite=False)
+    (tmp_path / "Core-DEM").mkdir()
+    Cells(tmp_path, World(0), ()).start(resume=False, overwrite=True)
+    assert (tmp_path / "Core-DEM").is_dir()
+    Cells(tmp_path, World(1), ()).start(resume=False, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["world.json"]

@@ -87,7 +87,7 @@ def open_store(path: str | Path, *, incomplete: bool = False) -> LatentStore:
     path = Path(path)
     root = path / "zarr.json"
     if not root.exists():
-        hint = " (its making was interrupted: start it again)" if path.exists() else ""
+        hint = " (if its making was interrupted, start it again)" if path.exists() else ""
         raise InputError(f"{path} is no latent store: there is no zarr.json in it{hint}")
     try:
         attributes = json.loads(root.read_text())["attributes"]

@@ -14,6 +14,7 @@ the missing ones.
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -65,22 +66,41 @@ class Cells:
         """
         if self.format == "parquet":
             pyarrow_parquet()
-        record = self.root / RECORD
         known = {"seed": self.world.seed, "rules": RULES, "format": self.format}
-        if self.root.exists() and any(self.root.iterdir()) and not overwrite:
-            if not resume:
+        if self.root.exists() and not self.root.is_dir():
+            raise InputError(f"{self.root} is a file; choose a directory to write to")
+        if self.root.exists() and any(self.root.iterdir()):
+            if not (resume or overwrite):
                 raise InputError(f"{self.root} is not empty; choose another place, or pass --resume or --overwrite")
-            if not record.is_file():
-                raise InputError(f"{self.root} has no {RECORD}: it was not written by copgen simulate")
-            before = {"format": "folders"} | json.loads(record.read_text())
+            before = self._record()
             changed = [key for key, value in known.items() if before.get(key) != value]
-            if changed:
+            if changed and not overwrite:
                 raise InputError(
                     f"{self.root} was made with {changed[0]} {before.get(changed[0])}, not {known[changed[0]]}: "
                     f"choose another place, or pass --overwrite"
                 )
+            for folder in self.root.glob("Core-*") if changed else ():
+                shutil.rmtree(folder)
+        record = self.root / RECORD
         with file_aside(record) as aside:
             aside.write_text(json.dumps(known | {"synthetic": True, "s2_offset": OFFSET}, indent=1) + "\n")
+
+    def _record(self) -> dict[str, Any]:
+        """What the directory was made with.
+
+        Raises:
+            InputError: it was not written by `copgen simulate`.
+        """
+        record = self.root / RECORD
+        if not record.is_file():
+            raise InputError(
+                f"{self.root} has no {RECORD}: it was not written by copgen simulate; choose another place"
+            )
+        try:
+            found = json.loads(record.read_text())
+        except ValueError as error:
+            raise InputError(f"{record} is damaged: it is not JSON; choose another place") from error
+        return {"format": "folders"} | (found if isinstance(found, dict) else {})
 
     def missing(self, name: str) -> tuple[str, ...]:
         """Products of a cell that are not there yet."""

@@ -25,6 +25,9 @@ from copgen_jax.rasters.ground import Ground
 RULES = 1
 """Number of the rules: raised whenever the same seed gives other values than before."""
 
+MOST_CELLS = 1_000_000
+"""Cells that `World.cells` finds: less than a quarter of those there are, so that new ones are found soon."""
+
 WHOLE_CELL = -1
 """Patch number of a whole cell."""
 
@@ -106,7 +109,13 @@ class World:
         return self._drawn(window, patch_index, {}, STATIC if static else (*STATIC, *OBSERVED), "truth")
 
     def cells(self, count: int) -> tuple[str, ...]:
-        """Names of `count` different cells, spread like those of `patch`; more cells begin with the same ones."""
+        """Names of `count` different cells, spread like those of `patch`; more cells begin with the same ones.
+
+        Raises:
+            InputError: more than MOST_CELLS.
+        """
+        if count > MOST_CELLS:
+            raise InputError(f"{count:,} cells are too many: a world gives up to {MOST_CELLS:,}")
         rng = np.random.Generator(np.random.Philox(key=key_of(self.seed, "cells")))
         found: dict[str, None] = {}
         while len(found) < count:
