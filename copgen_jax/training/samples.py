@@ -6,6 +6,7 @@ side by side. The autoencoders of a model directory turn latents into images; th
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from copgen_jax.data.latents import LatentStore, require_latent_space
 from copgen_jax.data.pipeline import Batches
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import WANTED, Modality, ModalitySet
-from copgen_jax.model import Model
+from copgen_jax.model import build_autoencoder
 from copgen_jax.nn.attention import Implementation
+from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.parallel import replicated
 from copgen_jax.sampling import draw_latents, make_sampler, sample_keys
 from copgen_jax.training.loop import Look
@@ -133,12 +135,13 @@ def decoded(autoencoders: str | Path, modality: Modality, latents: np.ndarray) -
     """Network images (n, H, W, C) of scaled latents (n, h, w, c), by the autoencoder of a model directory."""
     config = load_config(autoencoders)
     params = unflatten(load_network(autoencoders, config, modality.name))
-    here = jax.local_devices()[0]
+    placed = jax.device_put((params, latents / np.float32(modality.scale_factor)), jax.local_devices()[0])
+    return np.asarray(_decode(build_autoencoder(config, modality.name), *placed))
 
-    def decode(params: Any, latents: Any) -> Any:
-        return Model(config, {"autoencoders": {modality.name: params}}).decode({modality.name: latents})[modality.name]
 
-    return np.asarray(jax.jit(decode)(*jax.device_put((params, latents), here)))
+@functools.partial(jax.jit, static_argnums=0)
+def _decode(autoencoder: Autoencoder, params: Any, latents: Any) -> Any:
+    return autoencoder.apply({"params": params}, latents, method="decode")
 
 
 def _repeated(latents: np.ndarray) -> np.ndarray:
