@@ -47,7 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--s2-offset", nargs="+", default=[], metavar="PRODUCT=DN", help="where the data does not say it")
     add("--seed", type=int, default=0, metavar="N", help="of the run whose members are the protocols' seeds")
     add("--faulty", action="store_true", help="with world:SEED, also models whose faults are known")
-    add("--climate", metavar="GEOJSON", help="Köppen zones (property climate) for maps")
+    add(
+        "--climate",
+        metavar="FILE",
+        help="Köppen zones for maps: GeoJSON with a property climate, or a GeoTIFF of 1 to 30",
+    )
     add("--dry-run", action="store_true", help="print the plan and the time it would take, and stop")
     add("--overwrite", action="store_true", help="score finished cells again")
     add("--shard", default="0/1", metavar="I/N", help="score every N-th cell from the I-th: one process each")
@@ -143,7 +147,7 @@ def _shard(text: str) -> tuple[int, int]:
 
 
 def _settings(arguments: argparse.Namespace) -> Any:
-    from copgen_jax.evaluation.protocols.maps import read_climate
+    from copgen_jax.evaluation.protocols.koppen import read_climate
     from copgen_jax.evaluation.protocols.protocol import Settings
 
     for option in ("cells", "seeds", "acquisitions"):

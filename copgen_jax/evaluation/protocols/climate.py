@@ -1,16 +1,17 @@
 """Where on Earth does a model put a land cover? One class everywhere, clear sky, everything else generated."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from copgen_jax.errors import InputError
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.protocols.choosing import section
-from copgen_jax.evaluation.protocols.maps import place_map, zone_at
+from copgen_jax.evaluation.protocols.maps import place_map
 from copgen_jax.evaluation.protocols.protocol import Outcome, Scored, Settings
 from copgen_jax.evaluation.report.content import Figure, Section, Table
+from copgen_jax.evaluation.report.drawing import Point
 from copgen_jax.evaluation.scenes import Scene
 from copgen_jax.evaluation.sources import Sample
 from copgen_jax.modalities import LULC_CLASSES, ModalitySet
@@ -20,6 +21,8 @@ SNOW, SNOW_SEEDS = 9, (*range(51), *range(100, 151))
 CLEAR = 0
 NOT_LAND = (0, 10)
 """Codes without a place: no data, clouds."""
+MOST_ZONES = 5
+"""Zones that are named of a land cover."""
 CELLS = ("143D_1481R",)
 """The published base tile, of which nothing is left but its grid."""
 DIFFERS = (
@@ -59,39 +62,39 @@ def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], setti
 
 def summarise(outcome: Outcome) -> Section:
     """A map per source, and shares of climate zones where the user gave them."""
+    climate = outcome.settings.climate
     rows: list[list[str | float | int]] = []
     figures = []
-    climate = outcome.settings.climate
     for source in outcome.sources:
-        clouds = {}
-        for experiment in outcome.experiments:
-            places = [tuple(p) for r in outcome.of(source, experiment) for p in r.data.get("places", ())]
-            if not places:
-                continue
-            clouds[experiment.label] = places
-            latitudes = np.abs([latitude for latitude, _ in places])
-            zones = Counter(zone_at(climate, *place) or "sea" for place in places) if climate else Counter()
-            common = ", ".join(f"{zone} {count / len(places):.0%}" for zone, count in zones.most_common(4))
-            rows.append([source, experiment.label, float(np.median(latitudes)), common or "no map given", len(places)])
+        clouds = {e.label: places for e in outcome.experiments if (places := _places(outcome, source, e))}
+        for label, places in clouds.items():
+            zones = Counter(climate.zone_at(*place) for place in places) if climate else Counter()
+            common = _shares({zone: count / len(places) for zone, count in zones.most_common()})
+            latitude = float(np.median(np.abs([latitude for latitude, _ in places])))
+            rows.append([source, label, latitude, common or "no map given", len(places)])
         if clouds:
             figures.append(
                 Figure(
                     title=f"{source}: where land cover is put",
-                    caption="One dot per seed. Zones: Köppen classes by their first letter, if a map was given "
-                    "(--climate).",
+                    caption="One dot per seed."
+                    + (" Behind: Köppen classes by their first letter." if climate else " No climate map was given."),
                     svg=place_map(clouds, [], climate),
                 )
             )
-    return section(
-        outcome,
-        tables=[
-            Table(
-                name="climate",
-                title="Places of one land cover",
-                columns=("model", "land cover", "|latitude|, median", "most frequent zones", "seeds"),
-                rows=rows,
-                note="No share is published; the share by chance is that of the zone among all land.",
-            )
-        ],
-        figures=figures,
+    chance = f" By chance, of all land: {_shares(climate.shares)}." if climate else ""
+    table = Table(
+        name="climate",
+        title="Places of one land cover",
+        columns=("model", "land cover", "|latitude|, median", "most frequent zones", "seeds"),
+        rows=rows,
+        note=f"No share is published.{chance}",
     )
+    return section(outcome, tables=[table], figures=figures)
+
+
+def _places(outcome: Outcome, source: str, experiment: Experiment) -> list[Point]:
+    return [tuple(place) for result in outcome.of(source, experiment) for place in result.data.get("places", ())]
+
+
+def _shares(shares: Mapping[str, float]) -> str:
+    return ", ".join(f"{zone} {share:.0%}" for zone, share in [*shares.items()][:MOST_ZONES])

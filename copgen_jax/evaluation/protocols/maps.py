@@ -1,81 +1,52 @@
-"""Maps of places on plain longitude and latitude, with climate zones from a GeoJSON file that the user gives."""
+"""Maps of places on plain longitude and latitude, on climate zones if the user gives them."""
 
-import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from copgen_jax.errors import InputError
+import numpy as np
+
+from copgen_jax.evaluation.protocols.koppen import Climate
 from copgen_jax.evaluation.report.drawing import Plot, Point
-from copgen_jax.rasters.read import local_file
 
 ZONES: Mapping[str, str] = {"A": "c2", "B": "c4", "C": "c0", "D": "c6", "E": "c5"}
 """First letter of a Köppen class -> colour of the palette: tropical, dry, temperate, continental, polar."""
-LEAST_AREA = 0.4
-"""Square degrees below which a polygon is not drawn: it is smaller than a dot."""
+NAMES: Mapping[str, str] = {"A": "tropical", "B": "dry", "C": "temperate", "D": "continental", "E": "polar"}
+LEAST_SIDE = 0.6
+"""Degrees; a polygon of less width and height is smaller than a dot and not drawn."""
+DEGREES_PER_PIXEL = 0.4
 
 
-def read_climate(path: str | Path) -> dict[str, Any]:
-    """A GeoJSON FeatureCollection of polygons with a property `climate`, such as "Cfb".
-
-    Raises:
-        InputError: not that.
-    """
-    try:
-        data = json.loads(local_file(path).read_text())
-        features = data["features"]
-        if not any("climate" in feature["properties"] for feature in features):
-            raise InputError(f"{path} has no property climate; expected Köppen classes such as Cfb")
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is no GeoJSON of climate zones: {error!r}") from error
-    return data
-
-
-def place_map(clouds: Mapping[str, Sequence[Point]], truths: Sequence[Point], climate: Mapping[str, Any] | None) -> str:
+def place_map(clouds: Mapping[str, Sequence[Point]], truths: Sequence[Point], climate: Climate | None) -> str:
     """Dots per source at (latitude, longitude), crosses at the truths, on the world's extent."""
-    plot = Plot((-180, 180), (-90, 90), width=960, height=520, x_label="longitude", y_label="latitude")
-    for zone, rings in _polygons(climate):
-        plot.shape([[(x, y) for x, y in ring] for ring in rings], f"zone {ZONES.get(zone[:1], 'c7')}")
+    plot = Plot(
+        (-180, 180), (-90, 90), width=960, height=530, x_label="longitude", y_label="latitude",
+        x_ticks=[(float(x), f"{x}") for x in range(-180, 181, 60)], y_ticks=range(-90, 91, 30),
+    )  # fmt: skip
+    for kind, rings in _zones(climate).items():
+        plot.shape(rings, f"zone {kind}")
     for series, (name, places) in enumerate(clouds.items()):
         known = [(lon, lat) for lat, lon in places if math.isfinite(lat) and math.isfinite(lon)]
-        plot.points(known, series, name, radius=2.6)
+        plot.points(known, series, name, radius=3)
     for latitude, longitude in truths:
         plot.cross(longitude, latitude)
+    if climate:
+        plot.key([(f"zone {ZONES[letter]}", name) for letter, name in NAMES.items()])
     return plot.svg("map of generated places")
 
 
-def zone_at(climate: Mapping[str, Any], latitude: float, longitude: float) -> str:
-    """Climate class of a place; empty where no polygon holds it."""
-    for zone, rings in _polygons(climate, least=0.0):
-        if _inside(rings, longitude, latitude):
-            return zone
-    return ""
+def _zones(climate: Climate | None) -> dict[str, list[list[Point]]]:
+    """Rings of all polygons worth a pixel, by colour: one path each."""
+    found: dict[str, list[list[Point]]] = {}
+    for polygon in climate.polygons if climate else ():
+        west, south, east, north = polygon.bounds
+        if max(east - west, north - south) >= LEAST_SIDE:
+            rings = [_coarse(ring) for ring in polygon.rings]
+            found.setdefault(ZONES.get(polygon.zone[:1], "c7"), []).extend(ring for ring in rings if len(ring) > 2)
+    return found
 
 
-def _polygons(climate: Mapping[str, Any] | None, least: float = LEAST_AREA) -> Iterator[tuple[str, list[list[Point]]]]:
-    """(class, rings) of every polygon with at least so much area."""
-    for feature in (climate or {}).get("features", ()):
-        geometry = feature.get("geometry") or {}
-        zone = str(feature.get("properties", {}).get("climate", ""))
-        kind, coordinates = geometry.get("type"), geometry.get("coordinates", [])
-        many = coordinates if kind == "MultiPolygon" else [coordinates] if kind == "Polygon" else []
-        for rings in many:
-            plain = [[(float(p[0]), float(p[1])) for p in ring] for ring in rings if len(ring) > 2]
-            if plain and abs(_area(plain[0])) >= least:
-                yield zone, plain
-
-
-def _area(ring: Sequence[Point]) -> float:
-    pairs = zip(ring, [*ring[1:], ring[0]], strict=True)
-    return sum(a[0] * b[1] - b[0] * a[1] for a, b in pairs) / 2
-
-
-def _inside(rings: Sequence[Sequence[Point]], x: float, y: float) -> bool:
-    """Even-odd rule over all rings, holes included."""
-    crossings = 0
-    for ring in rings:
-        for (x0, y0), (x1, y1) in zip(ring, [*ring[1:], ring[0]], strict=True):
-            if (y0 > y) != (y1 > y) and x < (x1 - x0) * (y - y0) / (y1 - y0) + x0:
-                crossings += 1
-    return crossings % 2 == 1
+def _coarse(ring: np.ndarray) -> list[Point]:
+    """The ring without points that fall on the pixel of the one before."""
+    pixels = np.rint(ring / DEGREES_PER_PIXEL)
+    new = np.concatenate([[True], (pixels[1:] != pixels[:-1]).any(axis=1)])
+    return [(float(x), float(y)) for x, y in ring[new]]

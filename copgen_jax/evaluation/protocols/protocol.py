@@ -6,6 +6,7 @@ from typing import Any
 
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics.embeddings import DeepFeatures
+from copgen_jax.evaluation.protocols.koppen import Climate
 from copgen_jax.evaluation.protocols.results import Result
 from copgen_jax.evaluation.report.content import Section
 from copgen_jax.evaluation.scenes import Bench, Scene
@@ -22,8 +23,8 @@ class Settings:
     acquisitions: int = 16
     """At most so many true acquisitions per cell."""
     deep: DeepFeatures = dataclasses.field(default_factory=DeepFeatures)
-    climate: Mapping[str, Any] | None = None
-    """A GeoJSON of climate zones, for maps."""
+    climate: Climate | None = None
+    """Climate zones, for maps."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -65,14 +65,15 @@ class Plot:
         x_label: str = "",
         y_label: str = "",
         x_ticks: Sequence[tuple[float, str]] | None = None,
+        y_ticks: Sequence[float] | None = None,
     ):
-        """Axes over the ranges x and y."""
+        """Axes over the ranges x and y; round numbers are marked if no ticks are given."""
         self.x, self.y = _not_empty(x), _not_empty(y)
         self.left, self.top, self.width, self.height = 56, 14, width - 70, height - 62
         self._size = width, height
         self._body: list[str] = []
-        self._axes(x_label, y_label, x_ticks)
-        self._legend: list[tuple[int, str]] = []
+        self._axes(x_label, y_label, x_ticks, ticks(*self.y) if y_ticks is None else y_ticks)
+        self._legend: list[tuple[str, str]] = []
 
     def at(self, x: float, y: float) -> Point:
         """Pixel of a point."""
@@ -93,7 +94,7 @@ class Plot:
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
             self._body.append(f'<polyline class="s{series % SERIES} stroke{dash}" points="{path}"/>')
         if label:
-            self._legend.append((series, label))
+            self._legend.append((f"s{series % SERIES} fill", label))
 
     def band(self, x: Sequence[float], low: Sequence[float], high: Sequence[float], series: int) -> None:
         """A filled band between two lines."""
@@ -108,7 +109,7 @@ class Plot:
             a, b = self.at(x, y)
             self._body.append(f'<circle class="s{series % SERIES} fill" cx="{a:.1f}" cy="{b:.1f}" r="{radius:g}"/>')
         if label:
-            self._legend.append((series, label))
+            self._legend.append((f"s{series % SERIES} fill", label))
 
     def cross(self, x: float, y: float) -> None:
         """A cross in the ink of the page, for the truth."""
@@ -123,27 +124,31 @@ class Plot:
     def shape(self, rings: Sequence[Sequence[Point]], kind: str) -> None:
         """A filled polygon in a class of the style sheet."""
         path = "".join("M" + "L".join(f"{a:.1f} {b:.1f}" for a, b in (self.at(*p) for p in r)) + "Z" for r in rings)
-        self._body.append(f'<path class="{kind}" d="{path}"/>')
+        self._body.append(f'<path class="{kind}" fill-rule="evenodd" d="{path}"/>')
+
+    def key(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Further entries of the legend: (classes of the style sheet, words)."""
+        self._legend += entries
 
     def svg(self, title: str) -> str:
         """The picture, its legend below."""
         width, height = self._size
         x, y, entries = float(self.left), float(height - 2), []
         lines = 1
-        for series, label in self._legend:
+        for kind, label in self._legend:
             wide = 24 + 7.2 * len(label)
             if x + wide > width and x > self.left:
                 x, y, lines = float(self.left), y + 18, lines + 1
-            entries.append(
-                f'<rect class="s{series % SERIES} fill" x="{x:.1f}" y="{y - 9:.1f}" width="11" height="11"/>'
-            )
+            entries.append(f'<rect class="{kind}" x="{x:.1f}" y="{y - 9:.1f}" width="11" height="11"/>')
             entries.append(text(x + 16, y, label))
             x += wide + 8
         return svg(width, height + 18 * lines - 10, "".join(self._body + entries), title)
 
-    def _axes(self, x_label: str, y_label: str, x_ticks: Sequence[tuple[float, str]] | None) -> None:
+    def _axes(
+        self, x_label: str, y_label: str, x_ticks: Sequence[tuple[float, str]] | None, y_ticks: Sequence[float]
+    ) -> None:
         right, bottom = self.left + self.width, self.top + self.height
-        for value in ticks(*self.y):
+        for value in y_ticks:
             _, b = self.at(self.x[0], value)
             self._body.append(f'<line class="grid" x1="{self.left}" x2="{right}" y1="{b:.1f}" y2="{b:.1f}"/>')
             self._body.append(text(self.left - 6, b + 4, f"{value:g}", "end"))
