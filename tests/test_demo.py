@@ -8,10 +8,15 @@ import numpy as np
 import pytest
 import rasterio
 import xarray as xr
+from random_models import random_model
 
 from copgen_jax.cli import main
 from copgen_jax.data.world.world import World
-from copgen_jax.generate.demo import DRAWN_BY, SEASONS
+from copgen_jax.generate.demo import REVERSE, SEASONS, reverse_errors
+from copgen_jax.generate.drawers import Simulator
+from copgen_jax.modalities import DEMO
+
+DRAWN_BY = Simulator.name
 
 
 @pytest.fixture(scope="module")
@@ -68,4 +73,57 @@ def test_the_record_is_json_and_an_existing_demo_is_kept(demo, capsys):
     assert main(["demo", "--out", str(demo), "--members", "2", "--overwrite", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["drawn_by"] == DRAWN_BY
-    assert all(value > 0 for value in record["narrowing"].values())
+    (narrowing,) = record["narrowing"].values()
+    assert list(narrowing) == ["+ land cover", "+ date", "+ clouds"]
+    assert all(value > 0 for value in narrowing.values())
+    assert record["reverse"] is None
+
+
+@pytest.mark.slow
+def test_a_model_draws_beside_the_simulator_and_the_other_way_round(tmp_path, capsys):
+    """Random weights: what is drawn means nothing, who drew what is said everywhere."""
+    model = random_model(tmp_path / "model", DEMO)
+    out = tmp_path / "out"
+    assert main(["demo", "--model", str(model), "--out", str(out), "--members", "2", "--quiet", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    by_model, by_simulator = record["narrowing"].values()
+    assert len(by_model) == 6
+    assert len(by_simulator) == 3
+    assert set(record["reverse"]) >= {"class_error", "relief_rmse"}
+    links = Links()
+    links.feed((out / "index.html").read_text())
+    assert {target.split("/")[0] for target in links.targets} == {
+        REVERSE,
+        *SEASONS,
+        *(f"{s}-simulator" for s in SEASONS),
+    }
+    assert all((out / target).is_file() for target in links.targets)
+    with rasterio.open(out / "july" / "S2L2A_10m" / "S2L2A_10m_member_001.tif") as raster:
+        assert raster.shape == (96, 96)
+        assert raster.tags()["model"] == "model"
+        assert "drawn_by" not in raster.tags()
+    with rasterio.open(out / "july-simulator" / "S2L2A_10m" / "S2L2A_10m_member_001.tif") as raster:
+        assert DRAWN_BY in raster.tags()["drawn_by"]
+    small = random_model(tmp_path / "small", DEMO.subset(["DEM", "LULC"]))
+    assert main(["demo", "--model", str(small), "--out", str(tmp_path / "b")]) == 2
+    assert "has no location" in capsys.readouterr().err
+
+
+def test_errors_of_the_reverse_direction():
+    """Truth drawn: no error. Truth lifted by 5 m and one class of four wrong: both are seen, relief is not."""
+    truth = World(0, DEMO.subset(["location", "DEM", "LULC"])).place(29)
+    height, codes = truth["DEM"][..., 0], truth["LULC"][..., 0]
+
+    class Drawn(dict):
+        def __init__(self, height, codes):
+            super().__init__(DEM=xr.DataArray(height[None, None]), LULC=xr.DataArray(codes[None, None]))
+
+    exact = reverse_errors([Drawn(height, codes)], truth)
+    assert exact["height_rmse"] == exact["relief_rmse"] == exact["class_error"] == 0
+    assert exact["flat_rmse"] == pytest.approx(height.std(), rel=1e-5)
+    wrong = codes.copy()
+    wrong[::2, ::2] = 99
+    moved = reverse_errors([Drawn(height, codes), Drawn(height + 5, wrong)], truth)
+    assert moved["height_rmse"] == pytest.approx(5 / np.sqrt(2), rel=1e-4)
+    assert moved["relief_rmse"] == pytest.approx(0, abs=1e-3)
+    assert moved["class_error"] == pytest.approx(1 / 8)

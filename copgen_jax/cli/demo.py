@@ -2,36 +2,51 @@
 
 import argparse
 
+DESCRIPTION = """\
+Show what any-to-any generation is: many radar and optical images of one place from its height, land cover and a date,
+their spread, and how it narrows. Without --model the draws are the synthetic world's own exact conditionals, because
+this version ships no trained model; every file says who drew it. With a model, the reverse direction is shown too and
+the simulator's draws stand beside the model's.
+"""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options."""
-    parser.description = (
-        "Show what any-to-any generation is: many radar and optical images of one place from its height, land cover "
-        "and a date, their spread, and how it narrows. This version ships no trained model: the draws are the "
-        "synthetic world's own exact conditionals, and every file says so."
-    )
+    parser.description = DESCRIPTION
     add = parser.add_argument
     add("--out", metavar="DIR", default="copgen-demo", help="directory to write to (default copgen-demo)")
+    add("--model", metavar="MODEL", help="model directory of the twelve modalities (default: the simulator draws)")
     add("--members", type=int, default=8, metavar="N", help="draws per season (default 8)")
     add("--place", type=int, default=29, metavar="N", help="number of the place (default 29)")
-    add("--seed", type=int, default=0, metavar="N", help="of the synthetic world (default 0)")
+    add("--seed", type=int, default=0, metavar="N", help="of the synthetic world and of the draws (default 0)")
     add("--overwrite", action="store_true", help="replace an earlier demo")
 
 
 def run(arguments: argparse.Namespace, terminal) -> None:
     """Write the demo and say where it is."""
-    from copgen_jax.generate.demo import DRAWN_BY, write_demo
+    from copgen_jax.data.world import World
+    from copgen_jax.generate import load
+    from copgen_jax.generate.demo import write_demo
+    from copgen_jax.generate.drawers import ModelDrawer, Simulator
 
-    terminal.say(f"No trained model ships with this version: drawn by {DRAWN_BY}.")
+    if arguments.model:
+        generator = load(arguments.model, track=terminal.track)
+        drawer = ModelDrawer(generator=generator, seed=arguments.seed)
+        terminal.say(f"Drawn by {drawer.name}, beside the simulator.")
+    else:
+        drawer = Simulator(world=World(arguments.seed))
+        terminal.say(f"No trained model ships with this version: drawn by {drawer.name}.")
     record = write_demo(
         arguments.out,
+        drawer=drawer,
+        seed=arguments.seed,
         place=arguments.place,
         members=arguments.members,
-        seed=arguments.seed,
         overwrite=arguments.overwrite,
         track=terminal.track,
     )
     terminal.say("Spread of the 10 m reflectances over draws, as conditions are added:")
-    for name, value in record["narrowing"].items():
-        terminal.say(f"  {name:24s} {value:.4f}")
+    for who, spreads in record["narrowing"].items():
+        for name, value in spreads.items():
+            terminal.say(f"  {name:16s} {value:.4f}  {who}")
     terminal.result(record, f"Open {record['page']} in a browser.")
