@@ -96,8 +96,8 @@ _NO_MODEL = """This version ships no trained model. The synthetic world knows it
 draws that a perfect model of it would make. With a model directory (<code>copgen convert</code> makes one from the
 published weights), <code>copgen generate</code> writes the same files."""
 
-_MODEL = """A small model, trained on the synthetic world: it shows how generation works, not how well the published
-model does on Earth. The simulator of that world, which knows its own distributions, drew the rows beside."""
+_MODEL = """The place belongs to a synthetic world whose simulator knows its own distributions; its draws stand below
+the model's. This shows how generation works, not how well a model does on Earth."""
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
