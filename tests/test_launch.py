@@ -98,9 +98,101 @@ def test_scripts_quote_and_say_what_they_miss(path):
     assert b"a preset or" in done.stderr or b"a folder of cells" in done.stderr
 
 
+QUANTITY = (int, str)
+NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+CONTAINER = {
+    "name": NAME,
+    "image": str,
+    "command?": [str],
+    "args?": [str],
+    "env?": [{"name": str, "value?": str}],
+    "ports?": [{"containerPort": int, "name?": str}],
+    "resources?": {"limits?": {str: QUANTITY}, "requests?": {str: QUANTITY}},
+    "volumeMounts?": [{"name": str, "mountPath": str, "readOnly?": bool}],
+}
+POD = {
+    "restartPolicy?": {"Never", "OnFailure"},
+    "terminationGracePeriodSeconds?": int,
+    "securityContext?": {"runAsNonRoot?": bool, "runAsUser?": int, "fsGroup?": int},
+    "containers": [CONTAINER],
+    "volumes?": [
+        {"name": NAME, "persistentVolumeClaim?": {"claimName": str}, "emptyDir?": {"medium?": {"", "Memory"}}}
+    ],
+}
+ON_EXIT = {"containerName?": str, "operator": {"In", "NotIn"}, "values": [int]}
+JOB = {
+    "parallelism?": int,
+    "completions?": int,
+    "backoffLimit?": int,
+    "completionMode?": {"Indexed", "NonIndexed"},
+    "podFailurePolicy?": {"rules": [{"action": {"FailJob", "Ignore", "Count", "FailIndex"}, "onExitCodes?": ON_EXIT}]},
+    "template": {"metadata?": dict, "spec?": POD},
+}
+RESTARTS = {
+    "name": re.compile(r"[A-Za-z][A-Za-z0-9_,:]{0,127}(?<![,:])"),
+    "action": {"FailJobSet", "RestartJobSet", "RestartJobSetAndIgnoreMaxRestarts"},
+    "onJobFailureReasons?": [
+        {"BackoffLimitExceeded", "DeadlineExceeded", "FailedIndexes", "MaxFailedIndexesExceeded", "PodFailurePolicy"}
+    ],
+    "targetReplicatedJobs?": [str],
+}
+JOB_SET = {
+    "apiVersion": {"jobset.x-k8s.io/v1alpha2"},
+    "kind": {"JobSet"},
+    "metadata": {"name": NAME, "namespace?": NAME, "labels?": {str: str}},
+    "spec": {
+        "replicatedJobs": [{"name": NAME, "replicas?": int, "template": {"metadata?": dict, "spec": JOB}}],
+        "network?": {"enableDNSHostnames?": bool, "subdomain?": NAME, "publishNotReadyAddresses?": bool},
+        "failurePolicy?": {"maxRestarts?": int, "rules?": [RESTARTS]},
+    },
+}
+"""What the API server takes of the fields that we use: a type, a pattern, a set of words, a list of one kind, a mapping
+of fields ("?" may be missing), or {str: kind} with any names."""
+
+
+def faults(value, kind, where="$"):
+    """Where a document is not of a kind."""
+    if isinstance(kind, re.Pattern):
+        return [] if isinstance(value, str) and kind.fullmatch(value) else [where]
+    if isinstance(kind, set):
+        return [] if value in kind else [where]
+    if isinstance(kind, list):
+        if not isinstance(value, list):
+            return [where]
+        return [fault for i, item in enumerate(value) for fault in faults(item, kind[0], f"{where}[{i}]")]
+    if isinstance(kind, dict):
+        if not isinstance(value, dict):
+            return [where]
+        if str in kind:
+            return [fault for name, item in value.items() for fault in faults(item, kind[str], f"{where}.{name}")]
+        kinds = {name.removesuffix("?"): inner for name, inner in kind.items()}
+        missing = [f"{where}.{name}" for name in kind if not name.endswith("?") and name not in value]
+        unknown = [f"{where}.{name}" for name in value if name not in kinds]
+        inside = [f for n, item in value.items() if n in kinds for f in faults(item, kinds[n], f"{where}.{n}")]
+        return missing + unknown + inside
+    return [] if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)) else [where]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "where"),
+    [
+        ("", "", []),
+        ("backoffLimit: 0", "backofLimit: 0", ["$.spec.replicatedJobs[0].template.spec.backofLimit"]),
+        ("maxRestarts: 100", "maxRestarts: many", ["$.spec.failurePolicy.maxRestarts"]),
+        ("action: FailJobSet", "action: Fail", ["$.spec.failurePolicy.rules[0].action"]),
+        ("  name: copgen\nspec", "  name: copgen_jax\nspec", ["$.metadata.name"]),
+        ('value: "4"', "value: 4", ["$.spec.replicatedJobs[0].template.spec.template.spec.containers[0].env[4].value"]),
+        ("enableDNSHostnames: true", "enableDNSHostnames: 1", ["$.spec.network.enableDNSHostnames"]),
+    ],
+)
+def test_job_set_is_what_the_api_server_takes(before, after, where):
+    text = (ROOT / "launch" / "kubernetes" / "jobset.yaml").read_text()
+    assert before in text
+    assert faults(yaml.safe_load(text.replace(before, after, 1) if before else text), JOB_SET) == where
+
+
 def test_job_set_is_complete():
     job = yaml.safe_load((ROOT / "launch" / "kubernetes" / "jobset.yaml").read_text())
-    assert (job["apiVersion"], job["kind"]) == ("jobset.x-k8s.io/v1alpha2", "JobSet")
     (replicated,) = job["spec"]["replicatedJobs"]
     spec = replicated["template"]["spec"]
     pod = spec["template"]["spec"]
@@ -111,6 +203,8 @@ def test_job_set_is_complete():
     host = values["JAX_COORDINATOR_ADDRESS"].split(":")[0]
     assert host == f"{job['metadata']['name']}-{replicated['name']}-0-0.{job['metadata']['name']}"
     assert pod["securityContext"]["runAsNonRoot"] is True
+    (rule,) = spec["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [2]}
     volumes = {volume["name"] for volume in pod["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
 
