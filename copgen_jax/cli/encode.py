@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="DN of zero reflectance where the data do not say it, of all, by product (S2L2A=1000), place, or both "
         "(433D_629L_3_1/S2L2A=1000)",
     )
+    add("--max-cloud-cover", type=float, metavar="PERCENT", help="leave out cells whose metadata state more")
+    add("--max-nodata", type=float, metavar="X", help="leave out cells whose metadata state more, in their own unit")
     add("--test-share", type=float, default=0.1, metavar="SHARE", help="of the cells, by hash of their name (0.1)")
     add("--split-list", metavar="FILE", help="text file with the names of the cells that test, instead of a share")
     add("--intersection", action="store_true", help="only patches that have every modality, as the original trains")
@@ -71,7 +73,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
 
     from copgen_jax.checkpoints import load_config, load_hashes
     from copgen_jax.cli.compilation import keep_compilations
-    from copgen_jax.data.majortom import report, tally
+    from copgen_jax.data.majortom import Limits, report, tally
     from copgen_jax.encode import encode, load_encoder, make_plan
     from copgen_jax.encode.sources import open_source
     from copgen_jax.generate.generator import model_directory
@@ -81,7 +83,9 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     model = model_directory(arguments.model)
     config, hashes = load_config(model), load_hashes(model)
     modalities = config.modalities.subset([*config.autoencoders, *(m.name for m in config.modalities.vectors)])
-    source = open_source(arguments.data, modalities, s2_offset=stated_offsets(arguments.s2_offset))
+    limits = Limits(cloud_cover=arguments.max_cloud_cover, nodata=arguments.max_nodata)
+    offsets = stated_offsets(arguments.s2_offset)
+    source = open_source(arguments.data, modalities, s2_offset=offsets, limits=limits)
     plan = make_plan(source, config, latent_space=hashes.latent_space, options=_options(arguments))
     _say_plan(terminal, plan, task)
     if arguments.dry_run:

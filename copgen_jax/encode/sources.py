@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from copgen_jax.data.majortom import Issue, Observation, Source, cell_named, open_data
+from copgen_jax.data.majortom import Issue, Limits, Observation, Source, cell_named, open_data
 from copgen_jax.data.world import OFFSET, World
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
@@ -18,7 +18,11 @@ _WORLD_RECORD = "world.json"
 
 
 def open_source(
-    data: str | Path, modalities: ModalitySet, *, s2_offset: int | Mapping[str, int] | None = None
+    data: str | Path,
+    modalities: ModalitySet,
+    *,
+    s2_offset: int | Mapping[str, int] | None = None,
+    limits: Limits | None = None,
 ) -> Source:
     """The observations in a directory (`copgen_jax.data.majortom.open_data`), or of a synthetic world.
 
@@ -26,11 +30,13 @@ def open_source(
     single patches of as many cells, each with its own.
 
     Raises:
-        InputError: see `open_data`; a world of no cells.
+        InputError: see `open_data`; a world of no cells, or with limits.
     """
     match = _WORLD.fullmatch(str(data))
     if not match:
-        return open_data(data, modalities=modalities, s2_offset=s2_offset)
+        return open_data(data, modalities=modalities, s2_offset=s2_offset, limits=limits)
+    if limits and limits.columns:
+        raise InputError(f"{data} has no metadata that state {limits.columns[0]}, so cells cannot be chosen by it")
     seed, count = int(match[1]), int(match[2])
     if not count:
         raise InputError(f"{data} is a world of no cells; expected world:SEED:CELLS, such as world:0:100")

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copgen_jax import units
-from copgen_jax.data.majortom import archives, central_patch, cut, open_data, read_all, report, tally
+from copgen_jax.data.majortom import Limits, archives, central_patch, cut, open_data, read_all, report, tally
 from copgen_jax.data.majortom.grid import cell_named
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO, TINY
@@ -352,6 +352,36 @@ def test_urls_of_the_metadata_are_never_followed(tmp_path):
     ]
     files.write_metadata(tmp_path / "data", "Core-DEM", rows)
     assert open_data(tmp_path / "data", modalities=modalities).names == (files.OTHER,)
+
+
+@pytest.mark.parametrize("layout", ["folders", "parquet"])
+def test_cells_beyond_limits_are_left_out_and_counted(tmp_path, layout):
+    modalities = TINY.subset(["DEM", "S2L2A_60m"])
+    write = files.write_parquet if layout == "parquet" else lambda root, cells, kinds: [
+        files.write_cell(root, cell, kinds) for cell in cells
+    ]  # fmt: skip
+    write(tmp_path, [files.CELL, files.OTHER], modalities)
+    place = {"parquet_url": "part_00001.parquet", "timestamp": "2020-02-23 14:37:19", "nodata": 0.0}
+    name = files.PRODUCT_IDS["Core-S2L2A"]
+    rows = [
+        {"grid_cell": files.CELL, "product_id": "cloudier", "parquet_row": 7, "cloud_cover": 80.0, **place},
+        {"grid_cell": files.CELL, "product_id": name, "parquet_row": 0, "cloud_cover": 9.0, **place},
+        {"grid_cell": files.OTHER, "product_id": "cloudy", "parquet_row": 1, "cloud_cover": 30.0, **place},
+    ]
+    files.write_metadata(tmp_path, "Core-S2L2A", rows)
+    source = open_data(tmp_path, modalities=modalities, limits=Limits(cloud_cover=10, nodata=0))
+    assert source.names == (files.CELL,)
+    assert [(i.place, i.kind, i.reason) for i in source.issues if i.kind == "beyond limits"] == [
+        (files.OTHER, "beyond limits", "cloud_cover is 30, above 10")
+    ]
+    assert set(source.read(files.CELL).rasters) == {"DEM", "S2L2A_60m"}
+    assert open_data(tmp_path, modalities=modalities, limits=Limits(cloud_cover=30)).names == tuple(
+        sorted([files.CELL, files.OTHER])
+    )
+    with pytest.raises(InputError, match=r"no cell within the limits.*cloud_cover is 30, above 1"):
+        open_data(tmp_path, modalities=modalities, limits=Limits(cloud_cover=1))
+    with pytest.raises(InputError, match=r"no metadata.* states cloud_cover"):
+        open_data(tmp_path, modalities=TINY.subset(["DEM"]), limits=Limits(cloud_cover=1))
 
 
 class TestRefused:

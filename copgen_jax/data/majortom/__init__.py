@@ -7,6 +7,7 @@ for observation in read_all(source):
 """
 
 from copgen_jax.data.majortom.grid import Cell, cell_at, cell_named
+from copgen_jax.data.majortom.metadata import Limits
 from copgen_jax.data.majortom.observation import (
     Issue,
     Observation,
@@ -23,6 +24,7 @@ from copgen_jax.data.majortom.split import Split, split_from_list
 __all__ = [
     "Cell",
     "Issue",
+    "Limits",
     "Observation",
     "Patch",
     "Source",

@@ -19,7 +19,7 @@ import numpy as np
 
 from copgen_jax.data.majortom.dates import NEVER, time_in_name
 from copgen_jax.data.majortom.grid import is_cell_name
-from copgen_jax.data.majortom.metadata import Metadata, Row, open_parquet, read_metadata
+from copgen_jax.data.majortom.metadata import Limits, Metadata, Row, open_parquet, read_metadata
 from copgen_jax.data.majortom.observation import Issue
 from copgen_jax.errors import InputError
 
@@ -50,6 +50,8 @@ class Archive(Protocol):
 
     issues: list[Issue]
     """What was wrong with the listing."""
+    metadata: Metadata
+    """Empty where there is none."""
 
     @property
     def cells(self) -> Collection[str]:
@@ -68,15 +70,16 @@ class Archive(Protocol):
 class Folders:
     """Extracted cells of one product."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, limits: Limits):
         """List the cells below `root`.
 
         Raises:
             InputError: `metadata.parquet` is there and cannot be read.
         """
         self._directories, self.issues = _cell_directories(root, lambda row, name: name)
-        self._metadata = _metadata_of(root, lambda cell, _: cell in self._directories)
-        self.issues += _repeated(root, self._metadata)
+        self.metadata = _metadata_of(root, lambda cell, _: cell in self._directories, limits)
+        self._refused = {row.product_id for row, _ in self.metadata.refused}
+        self.issues += _repeated(root, self.metadata)
 
     @property
     def cells(self) -> Collection[str]:
@@ -86,9 +89,10 @@ class Folders:
     def fetch(self, cell: str, files: Collection[str]) -> Fetched:
         """Those of the named files that a cell has, of its first listed product."""
         products = sorted(path.name for path in _subdirectories(self._directories[cell]))
+        products = [name for name in products if name not in self._refused]
         if not products:
             raise InputError(f"{self._directories[cell]} holds no product")
-        row = self._metadata.first.get(cell)
+        row = self.metadata.first.get(cell)
         chosen = row.product_id if row and row.product_id in products else products[0]
         directory = self._directories[cell] / chosen
         paths = {name: directory / f"{name}.tif" for name in files}
@@ -105,6 +109,8 @@ class Folders:
 
 class LandCover:
     """Land cover of cells, a file per year."""
+
+    metadata = Metadata()
 
     def __init__(self, root: Path):
         """List the cells below `root`."""
@@ -128,7 +134,7 @@ class LandCover:
 class Parquet:
     """One product in parquet files: an observation per row group, a GeoTIFF per band."""
 
-    def __init__(self, root: Path, parts: Iterable[Path]):
+    def __init__(self, root: Path, parts: Iterable[Path], limits: Limits):
         """List the observations of `parts`, from `metadata.parquet` where it is there, else from the parts.
 
         Raises:
@@ -137,8 +143,8 @@ class Parquet:
         self.issues: list[Issue] = []
         self._parts = {path.name: path for path in sorted(parts)}
         self._rows: dict[str, Row] = {}
-        metadata = _metadata_of(root, lambda _, file: file in self._parts)
-        for row in metadata.rows or self._scanned(root):
+        self.metadata = metadata = _metadata_of(root, lambda _, file: file in self._parts, limits)
+        for row in metadata.rows if metadata.rows or metadata.refused else self._scanned(root):
             if row.row_group < 0:
                 continue
             if is_cell_name(row.cell):
@@ -147,7 +153,7 @@ class Parquet:
                 where = f"{self._parts[row.file]}, row group {row.row_group}"
                 self.issues.append(_unknown_cell(row.cell, where))
         self.issues += _repeated(root, metadata)
-        if elsewhere := metadata.listed - len(metadata.rows):
+        if elsewhere := metadata.listed - len(metadata.rows) - len(metadata.refused):
             reason = f"{elsewhere} of {metadata.listed} listed observations are in parquet files that are not here"
             self.issues.append(Issue(place="", kind="missing", where=root.name, reason=reason))
 
@@ -191,7 +197,7 @@ class Parquet:
                 self.issues.append(Issue(place="", kind="broken", where=str(path), reason=str(error)))
 
 
-def open_archive(root: Path) -> Archive | None:
+def open_archive(root: Path, limits: Limits) -> Archive | None:
     """The archive below a directory `Core-*`, of whatever kind it is; None where it is empty.
 
     Raises:
@@ -201,14 +207,14 @@ def open_archive(root: Path) -> Archive | None:
         archive: Archive = LandCover(root)
         return archive if archive.cells or archive.issues else None
     if any(_ROW.fullmatch(path.name) for path in _subdirectories(root)):
-        return Folders(root)
+        return Folders(root, limits)
     parts = [path for path in root.rglob("*.parquet") if path.name != "metadata.parquet" and path.is_file()]
-    return Parquet(root, parts) if parts else None
+    return Parquet(root, parts, limits) if parts else None
 
 
-def _metadata_of(root: Path, keep: Callable[[str, str], bool]) -> Metadata:
+def _metadata_of(root: Path, keep: Callable[[str, str], bool], limits: Limits) -> Metadata:
     path = root / "metadata.parquet"
-    return read_metadata(path, keep) if path.is_file() else Metadata()
+    return read_metadata(path, keep).within(limits) if path.is_file() else Metadata()
 
 
 def _cell_directories(root: Path, name_of: Callable[[str, str], str]) -> tuple[dict[str, Path], list[Issue]]:

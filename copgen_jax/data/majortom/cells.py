@@ -11,6 +11,7 @@ from copgen_jax.data.majortom.bands import MAY_BE_LONGER, Raster, kind_of, read_
 from copgen_jax.data.majortom.cutting import CELL_EXTENT
 from copgen_jax.data.majortom.dates import mean_date
 from copgen_jax.data.majortom.grid import cell_named
+from copgen_jax.data.majortom.metadata import Limits
 from copgen_jax.data.majortom.observation import Issue, Observation
 from copgen_jax.data.majortom.offsets import StatedOffsets, baseline_offset, stated_offset, unknown_offset
 from copgen_jax.errors import InputError
@@ -37,24 +38,25 @@ LARGEST_SHIFT = 60.0
 class MajorTom:
     """A directory of `Core-*` products, each extracted or in parquet files."""
 
-    def __init__(self, root: Path, modalities: ModalitySet, *, s2_offset: StatedOffsets):
+    def __init__(self, root: Path, modalities: ModalitySet, *, s2_offset: StatedOffsets, limits: Limits):
         """List the cells.
 
         Raises:
             InputError: no `Core-*` directory with cells, damaged metadata, rasters on another grid, Sentinel-2 numbers
-                of unknown offset.
+                of unknown offset, limits of what no metadata state, no cell within the limits.
         """
         self.root = root
         self.modalities = modalities
         self._stated = s2_offset
         self._images = tuple(m for p in PRODUCT_FOLDERS for m in modalities.images if m.product == p)
         self.issues: list[Issue] = []
-        self._archives = dict(self._open_archives())
-        cells = {cell for archive in self._archives.values() for cell in archive.cells}
-        if not cells:
-            reason = f": {self.issues[0]}" if self.issues else ""
-            raise InputError(f"{root} holds no Major TOM cells in its directories Core-*{reason}")
-        self.names = tuple(sorted(cells))
+        self._archives = dict(self._open_archives(limits))
+        beyond = self._beyond(limits)
+        self.names = tuple(sorted({cell for archive in self._archives.values() for cell in archive.cells} - beyond))
+        if not self.names:
+            kind = "no cell within the limits" if beyond else "no Major TOM cells in its directories Core-*"
+            reason = f": {self.issues[-1 if beyond else 0]}" if self.issues else ""
+            raise InputError(f"{root} holds {kind}{reason}")
         self._probe()
 
     def read(self, name: str) -> Observation:
@@ -86,9 +88,23 @@ class MajorTom:
             issues=(*issues, *misplaced, *unknown),
         )
 
-    def _open_archives(self) -> Iterator[tuple[str, Archive]]:
+    def _beyond(self, limits: Limits) -> set[str]:
+        """Cells that the metadata of a product put beyond the limits: all of them is left out."""
+        for column in limits.columns if self._archives else ():
+            if not any(column in archive.metadata.columns for archive in self._archives.values()):
+                raise InputError(f"no metadata.parquet in {self.root} states {column}, so cells cannot be chosen by it")
+        beyond: set[str] = set()
+        for folder, archive in self._archives.items():
+            refused = {cell: reason for cell, reason in archive.metadata.refused_cells.items() if cell not in beyond}
+            beyond |= refused.keys()
+            self.issues += [
+                Issue(place=cell, kind="beyond limits", where=folder, reason=reason) for cell, reason in refused.items()
+            ]
+        return beyond
+
+    def _open_archives(self, limits: Limits) -> Iterator[tuple[str, Archive]]:
         for folder in dict.fromkeys(PRODUCT_FOLDERS[m.product] for m in self._images):
-            archive = open_archive(self.root / folder) if (self.root / folder).is_dir() else None
+            archive = open_archive(self.root / folder, limits) if (self.root / folder).is_dir() else None
             if archive is None:
                 self.issues.append(
                     Issue(place="", kind="missing", where=folder, reason="no such data in the directory")

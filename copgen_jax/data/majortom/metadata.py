@@ -14,7 +14,7 @@ import numpy as np
 from copgen_jax.data.majortom.dates import NEVER, parse_time
 from copgen_jax.errors import InputError
 
-_COLUMNS = ("grid_cell", "timestamp", "product_id", "parquet_url", "parquet_row", "crs")
+_COLUMNS = ("grid_cell", "timestamp", "product_id", "parquet_url", "parquet_row", "crs", "cloud_cover", "nodata")
 _DOUBLED = re.compile(r"^(EPSG:)+", re.IGNORECASE)
 
 
@@ -32,6 +32,31 @@ class Row:
     """Its row group there; -1 if not stated."""
     crs: str
     """Coordinate reference system of its rasters, `EPSG:32633`; empty if not stated."""
+    cloud_cover: float | None = None
+    """Percent of the product under cloud."""
+    nodata: float | None = None
+    """What is missing of it, in the unit of the file."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The most that the metadata may say of an observation; None: anything. What is not stated passes."""
+
+    cloud_cover: float | None = None
+    nodata: float | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the metadata that have a limit."""
+        return tuple(field.name for field in dataclasses.fields(self) if getattr(self, field.name) is not None)
+
+    def excess(self, row: Row) -> str:
+        """What of a row is beyond its limit; empty if nothing."""
+        for column in self.columns:
+            value, most = getattr(row, column), getattr(self, column)
+            if value is not None and value > most:
+                return f"{column} is {value:g}, above {most:g}"
+        return ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +66,22 @@ class Metadata:
     rows: tuple[Row, ...] = ()
     listed: int = 0
     """Rows in the file, with those that were not kept."""
+    columns: frozenset[str] = frozenset()
+    """What it states."""
+    refused: tuple[tuple[Row, str], ...] = ()
+    """Rows beyond the limits, and why."""
+
+    def within(self, limits: Limits) -> "Metadata":
+        """Without the rows beyond the limits."""
+        judged = [(row, limits.excess(row)) for row in self.rows]
+        rows = tuple(row for row, reason in judged if not reason)
+        refused = tuple((row, reason) for row, reason in judged if reason)
+        return dataclasses.replace(self, rows=rows, refused=refused)
+
+    @cached_property
+    def refused_cells(self) -> dict[str, str]:
+        """Cells of which no observation is within the limits, and why."""
+        return {row.cell: reason for row, reason in self.refused if row.cell not in self.first}
 
     @cached_property
     def first(self) -> dict[str, Row]:
@@ -65,7 +106,7 @@ def read_metadata(path: Path, keep: Callable[[str, str], bool]) -> Metadata:
         names = [name for name in _COLUMNS if name in parquet.schema_arrow.names]
         if "grid_cell" not in names:
             raise InputError(f"{path} is no metadata of Major TOM: it has no column grid_cell")
-        return Metadata(tuple(_rows(parquet, names, keep)), parquet.metadata.num_rows)
+        return Metadata(tuple(_rows(parquet, names, keep)), parquet.metadata.num_rows, frozenset(names))
 
 
 @contextlib.contextmanager
@@ -129,7 +170,13 @@ def _row(values: dict[str, Any]) -> Row:
         file=_file_name(str(values.get("parquet_url") or "")),
         row_group=-1 if row_group is None else int(row_group),
         crs=plain_crs(str(values.get("crs") or "")),
+        cloud_cover=_number(values.get("cloud_cover")),
+        nodata=_number(values.get("nodata")),
     )
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _time(value: Any) -> np.datetime64:

@@ -29,9 +29,11 @@ Kind = Literal[
     "no date",
     "no georeference",
     "no data",
+    "beyond limits",
 ]
 """What can be wrong with data: files that are not there or cannot be read, rasters of another size or place, a cell
-listed more than once or not on the grid, Sentinel-2 numbers of unknown offset, no time, no coordinates, no values."""
+listed more than once or not on the grid, Sentinel-2 numbers of unknown offset, no time, no coordinates, no values,
+metadata beyond the limits asked for."""
 
 MOST_UNKNOWN_LAND_COVER = 0.05
 """Share of land cover "no data" (code 0) from which on a patch's land cover is left out."""

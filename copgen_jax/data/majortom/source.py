@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from copgen_jax.data.majortom.cells import PRODUCT_FOLDERS, MajorTom
+from copgen_jax.data.majortom.metadata import Limits
 from copgen_jax.data.majortom.observation import Issue, Observation
 from copgen_jax.data.majortom.offsets import check_stated
 from copgen_jax.data.majortom.tiles import Tiles, is_tiles
@@ -35,6 +36,7 @@ def open_data(
     *,
     modalities: ModalitySet = COPGEN,
     s2_offset: int | Mapping[str, int] | None = None,
+    limits: Limits | None = None,
 ) -> Source:
     """The observations in a directory of Major TOM cells (extracted or parquet) or of aligned tiles.
 
@@ -44,9 +46,11 @@ def open_data(
         s2_offset: the DN of zero reflectance, where tags and product names do not say it or say it wrongly: one number,
             or numbers by product (`S2L2A`), place (`433D_629L_3_1`) or both (`433D_629L_3_1/S2L2A`), and `all` for the
             rest.
+        limits: cells whose metadata go beyond them are left out.
 
     Raises:
-        InputError: neither layout, no cells, damaged metadata, rasters on another grid, an unknown offset.
+        InputError: neither layout, no cells, damaged metadata, rasters on another grid, an unknown offset, limits
+            where there are no metadata.
     """
     root = local_path(path)
     if not root.is_dir():
@@ -59,7 +63,9 @@ def open_data(
     if "all" in stated:
         stated = dict.fromkeys(products, stated.pop("all")) | stated
     if any((root / folder).is_dir() for folder in PRODUCT_FOLDERS.values()):
-        source: Source = MajorTom(root, modalities, s2_offset=stated)
+        source: Source = MajorTom(root, modalities, s2_offset=stated, limits=limits or Limits())
+    elif limits and limits.columns:
+        raise InputError(f"{path} has no metadata that state {limits.columns[0]}, so cells cannot be chosen by it")
     elif is_tiles(root):
         source = Tiles(root, modalities, s2_offset=stated)
     else:
