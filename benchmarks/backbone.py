@@ -46,7 +46,8 @@ class Plan:
 STANDARD = (
     # More of these at once than fit in the memory of a small machine.
     Plan(task="forward", size="base", batch=1, rounds=5),
-    Plan(task="forward", size="base", batch=1, settings=("bfloat16",), torch_settings=("bfloat16", "float16"), rounds=3),
+    Plan(task="forward", size="base", batch=1, settings=("bfloat16",),
+         torch_settings=("bfloat16", "float16"), rounds=3),
     Plan(task="train", size="base", batch=1, together=False, rounds=4),
     Plan(task="forward", size="demo", batch=1),
     Plan(task="forward", size="demo", batch=4),
