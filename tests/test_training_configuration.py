@@ -1,6 +1,7 @@
 """`--config`: every file resolves, settings change one thing, and typos are named."""
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,12 @@ def test_files_that_are_no_configuration(tmp_path, text, message):
         (["--latents", "/nowhere/latents"], "is no latent store"),
         (["--config.habits.fsdp=3"], "8 devices do not divide into groups of 3"),
         (["--config.modalities=DME"], "did you mean DEM"),
+        (["--wandb", "copgen"], "pip install 'copgen_jax[wandb]'"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, capsys, monkeypatch, words, message):
     monkeypatch.setattr("copgen_jax.training.worldlatents.PATCHES", 2)
+    monkeypatch.setitem(sys.modules, "wandb", None)
     start = ["train", "backbone", "--config", "tiny", "--latents", "world", "--out", str(tmp_path / "run")]
     assert main([*start, *words]) == 2
     said = capsys.readouterr().err

@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN, or begin where none is")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
+    parser.add_argument(
+        "--wandb", metavar="PROJECT", help="also tell Weights & Biases (pip install 'copgen_jax[wandb]')"
+    )
     parser.add_argument("--dry-run", action="store_true", help="say what would be trained and what it needs, and stop")
     train_vae.add_arguments(parser)
 
@@ -51,6 +54,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.cli.configuration import autoencoder_training, backbone_training
     from copgen_jax.errors import InputError
     from copgen_jax.parallel import start_processes
+    from copgen_jax.training.metrics import require_wandb
 
     if arguments.resume and arguments.overwrite:
         raise InputError("--resume continues a run and --overwrite replaces it; give one of them")
@@ -58,6 +62,8 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     of_backbone = arguments.network == "backbone"
     read = backbone_training if of_backbone else autoencoder_training
     training: Any = read(arguments.config, arguments.settings)
+    if arguments.wandb is not None:
+        require_wandb()
     start_processes()
     keep_compilations()
     if jax.process_index() > 0:

@@ -42,6 +42,7 @@ def run_training(
             arguments.out,
             resume=arguments.resume,
             overwrite=arguments.overwrite,
+            wandb=arguments.wandb,
             track=terminal.track,
             tell=lambda row: terminal.say(progress_line(row, plan.training.habits.steps)),
             say=terminal.say,

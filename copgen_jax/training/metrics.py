@@ -1,10 +1,15 @@
-"""The log of a run: a row of figures per log step, as JSON lines and as files that TensorBoard reads."""
+"""The log of a run: a row of figures per log step, as JSON lines and as files that TensorBoard reads.
+
+Where a project of Weights & Biases is named, rows go there too; the run's number is its number there, so
+that a continued run goes on in the same place.
+"""
 
 import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from copgen_jax.errors import InputError
 from copgen_jax.training.run import METRICS, RunDirectory
 
 Row = dict[str, Any]
@@ -14,9 +19,15 @@ Row = dict[str, Any]
 class MetricsLog:
     """Appends rows to `metrics.jsonl` and `tensorboard/`; does nothing in all but one process."""
 
-    def __init__(self, run: RunDirectory, *, step: int):
-        """Open the log of a run that stands at `step`; rows after it are removed."""
-        self._file, self._board = None, None
+    def __init__(self, run: RunDirectory, *, step: int, wandb: str | None = None):
+        """Open the log of a run that stands at `step`; rows after it are removed.
+
+        Args:
+            run: the run.
+            step: where it stands.
+            wandb: project of Weights & Biases.
+        """
+        self._file, self._board, self._remote = None, None, None
         if not run.is_writer:
             return
         from tensorboardX import SummaryWriter
@@ -24,6 +35,8 @@ class MetricsLog:
         run.forget_rows_after(step)
         self._file = (run.path / METRICS).open("a")
         self._board = SummaryWriter(str(run.path / "tensorboard"), purge_step=step + 1, flush_secs=30)
+        if wandb is not None:
+            self._remote = _begin_remote(run, wandb)
 
     def __enter__(self) -> "MetricsLog":
         return self
@@ -32,6 +45,8 @@ class MetricsLog:
         if self._file is not None and self._board is not None:
             self._file.close()
             self._board.close()
+        if self._remote is not None:
+            self._remote.finish()
 
     def write(self, row: Row) -> None:
         """Append a row; what is not finite is null in JSON."""
@@ -42,6 +57,38 @@ class MetricsLog:
         for name, value in flat(row):
             if name != "step" and isinstance(value, int | float):
                 self._board.add_scalar(name, value, row["step"])
+        if self._remote is not None:
+            numbers = {name: value for name, value in flat(row) if isinstance(value, int | float)}
+            self._remote.log(numbers, step=row["step"])
+
+
+def require_wandb() -> Any:
+    """The package of Weights & Biases.
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        import wandb
+    except ImportError as error:
+        raise InputError("--wandb needs a package that is not here: pip install 'copgen_jax[wandb]'") from error
+    return wandb
+
+
+def _begin_remote(run: RunDirectory, project: str) -> Any:
+    wandb = require_wandb()
+    settings = {"network": run.config.network, "training": run.config.training, "data": run.config.data}
+    try:
+        return wandb.init(
+            project=project,
+            id=run.config.run_id,
+            name=run.path.name,
+            dir=str(run.path),
+            config=json.loads(json.dumps(settings)),
+            resume="allow",
+        )
+    except wandb.Error as error:
+        raise InputError(f"Weights & Biases does not take this run: {str(error).splitlines()[0]}") from error
 
 
 def flat(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -89,6 +89,7 @@ def train(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    wandb: str | None = None,
     track: Track = silently,
     tell: Callable[[Row], None] = lambda row: None,
     say: Callable[[str], None] = lambda text: None,
@@ -100,6 +101,7 @@ def train(
         out: run directory.
         resume: continue the run there, or begin where none is.
         overwrite: replace the run there.
+        wandb: project of Weights & Biases that is told every row of figures too.
         track: told about steps done.
         tell: told about every row of figures.
         say: told, in a line each, where the run begins, what the compiler says of memory, what is looked at.
@@ -127,7 +129,7 @@ def train(
         first, state = restored or (0, plan.initial_state(shardings))
         run.log_event("started", step=first, devices=jax.device_count(), processes=jax.process_count())
         say(f"{run.path}: " + (f"continues after step {first:,}" if first else "begins"))
-        log = stack.enter_context(MetricsLog(run, step=first))
+        log = stack.enter_context(MetricsLog(run, step=first, wandb=wandb))
         batches = on_devices(plan.batches.from_step(first), batch_sharding(plan.mesh))
         step_function, text = plan.compiled_step(shapes, shardings)
         say(text)
