@@ -29,6 +29,9 @@ Values = Mapping[str, np.ndarray]
 STATIC = ("location", "DEM", "LULC")
 """What does not change between acquisitions of a place."""
 
+KEPT_SCENES = 8
+"""Scenes of a bench that are held in memory for the next source and set of conditions."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Scene:
@@ -133,7 +136,7 @@ class WorldBench:
         return _world_scene(self, name, max(1, acquisitions), clear)
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=KEPT_SCENES)
 def _world_scene(bench: WorldBench, name: str, acquisitions: int, clear: bool) -> Scene:
     drawn = draw_acquisitions(bench.world, bench.static(name), acquisitions, clear=clear)
     first = {key: value for key, value in drawn[0].values.items() if key in bench.modalities}
@@ -199,7 +202,7 @@ class DataBench:
         self.names = tuple(self.source.names[:cells])
         self.description = f"{Path(path).name}, {len(self.names)} cells, one acquisition each"
 
-    @lru_cache(maxsize=8)  # noqa: B019 (a bench lives as long as the program)
+    @lru_cache(maxsize=KEPT_SCENES)  # noqa: B019 (a bench lives as long as the program)
     def scene(self, name: str, acquisitions: int, *, clear: bool = False) -> Scene:
         """A cell with its one acquisition, which was chosen for little cloud.
 

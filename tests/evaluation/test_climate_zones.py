@@ -72,7 +72,7 @@ def test_shares_are_of_the_area_on_a_sphere(climate):
 def test_the_map_has_zones_dots_and_a_key(climate):
     root = ET.fromstring(place_map({"a": [(10.0, 20.0), (np.nan, 0.0)]}, [(0.0, 0.0)], climate))
     kinds = [path.attrib["class"] for path in root.iter("{http://www.w3.org/2000/svg}path")]
-    assert kinds == ["zone c5", "zone c6", "zone c2", "truth"]  # one path per colour
+    assert kinds == ["zone c7", "zone c6", "zone c2", "truth"]  # one path per colour
     assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 1
     words = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"tropical", "polar", "a"} <= set(words)

@@ -8,6 +8,7 @@ import pytest
 
 from copgen_jax.errors import InputError
 from copgen_jax.evaluation.metrics.tables import best_of_n, leave_one_out
+from copgen_jax.evaluation.protocols.estimate import estimate
 from copgen_jax.evaluation.protocols.protocol import Settings
 from copgen_jax.evaluation.protocols.registry import PROTOCOLS
 from copgen_jax.evaluation.protocols.results import from_plain, to_plain
@@ -291,6 +292,20 @@ def test_what_is_done_is_not_done_again(tmp_path):
     for p, content in before.items():
         ours, theirs = (json.loads(text) for text in (content, after[p]))
         assert {**ours, "seconds": 0} == {**theirs, "seconds": 0}
+
+
+def test_the_estimate_counts_what_is_left_and_measures_what_it_costs(tmp_path):
+    def planned(source):
+        settings = Settings(seeds=3, acquisitions=3)
+        tasks = (plan_task(PROTOCOLS["spectra"], BENCH, settings),)
+        return estimate(Evaluation(tasks=tasks, sources=(source,), settings=settings, out=tmp_path))
+
+    before = planned(Echo())
+    assert (before.cells, before.samples) == (3, 9)
+    assert 0 < before.seconds < 60
+    run(tmp_path, Echo(), "spectra")
+    done = planned(Echo())
+    assert (done.cells, done.samples, done.seconds) == (0, 0, 0.0)
 
 
 def test_shards_together_are_the_whole(tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 from copgen_jax.evaluation.protocols.koppen import Climate
 from copgen_jax.evaluation.report.drawing import Plot, Point
 
-ZONES: Mapping[str, str] = {"A": "c2", "B": "c4", "C": "c0", "D": "c6", "E": "c5"}
+ZONES: Mapping[str, str] = {"A": "c2", "B": "c4", "C": "c0", "D": "c6", "E": "c7"}
 """First letter of a Köppen class -> colour of the palette: tropical, dry, temperate, continental, polar."""
 NAMES: Mapping[str, str] = {"A": "tropical", "B": "dry", "C": "temperate", "D": "continental", "E": "polar"}
 LEAST_SIDE = 0.6

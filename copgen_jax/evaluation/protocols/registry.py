@@ -30,7 +30,8 @@ _ALL = (
     Protocol(
         name="leave-one-out",
         title="Leave one out",
-        asks="What is each condition worth: how much worse is a target without it?",
+        asks="What is each condition worth: how much worse is a target without it? As published, the date is never "
+        "given.",
         experiments=single.leave_one_out_experiments,
         score=single.score,
         summarise=summarise_tables,

@@ -36,6 +36,15 @@ class Task:
     cells: tuple[str, ...]
     experiments: tuple[Experiment, ...]
 
+    def scene(self, cell: str, settings: Settings) -> Scene:
+        """A cell with the acquisitions that the protocol needs.
+
+        Raises:
+            InputError: the cell cannot be read.
+        """
+        many = self.protocol.acquisitions
+        return self.bench.scene(cell, settings.acquisitions if many else 1, clear=many)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Evaluation:
@@ -171,8 +180,7 @@ def _scenes(task: Task, cells: Sequence[str], settings: Settings) -> tuple[list[
     scenes, broken = [], {}
     for cell in cells:
         try:
-            many = task.protocol.acquisitions
-            scenes.append(task.bench.scene(cell, settings.acquisitions if many else 1, clear=many))
+            scenes.append(task.scene(cell, settings))
         except InputError as error:
             broken[cell] = str(error)
     return scenes, broken

@@ -47,7 +47,7 @@ def peak_experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experime
             want=missing,
             pool=PEAK_SEEDS,
             count=len(PEAK_SEEDS),
-            label=f"everything but {' and '.join(missing)}",
+            label=f"all but {' and '.join(missing)}",
         )
         for missing in sets
     )
@@ -65,7 +65,7 @@ def leave_one_out_experiments(modalities: ModalitySet, synthetic: bool) -> tuple
             want=(one, other),
             pool=LEAVE_ONE_OUT_SEEDS,
             count=len(LEAVE_ONE_OUT_SEEDS),
-            label=f"everything but {one} and {other} (and the date)",
+            label=f"all but {one} and {other}",
         )
         for one, other in combinations(known, 2)
     )

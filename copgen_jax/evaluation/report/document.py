@@ -63,7 +63,9 @@ def _verdicts(sections: Sequence[Section]) -> str:
                 f"{f'<p>{_e(why)}.</p>' if why else ''}"
                 f"{f'<ul>{numbers}</ul>' if numbers else ''}</details>"
             )
-        cards.append(f'<article class="card"><h3>{_e(source)}</h3>{"".join(rows)}</article>')
+        nothing = {reason(by_question[question]) for question in QUESTIONS}
+        why = f'<p class="note">No answer: {_e(nothing.pop())}.</p>' if len(nothing) == 1 and "" not in nothing else ""
+        cards.append(f'<article class="card"><h3>{_e(source)}</h3>{why}{"".join(rows)}</article>')
     if not cards:
         words = (
             "No number of this report answers one of the four questions: its protocols compare models with each other."

@@ -12,13 +12,16 @@ import numpy as np
 SERIES = 8
 """Colours of the palette; further series begin again."""
 
+WIDE = 700
+
 Point = tuple[float, float]
 
 
 def svg(width: float, height: float, body: str, title: str) -> str:
-    """An SVG element that scales with the page."""
+    """An SVG element that scales with the page; a wide one keeps its words readable and is scrolled on a phone."""
+    kind = ' class="wide"' if width > WIDE else ""
     return (
-        f'<svg viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" aria-label="{html.escape(title)}" '
+        f'<svg{kind} viewBox="0 0 {width:g} {height:g}" width="{width:g}" role="img" aria-label="{html.escape(title)}" '
         f'xmlns="http://www.w3.org/2000/svg">{body}</svg>'
     )
 
@@ -29,27 +32,26 @@ def text(x: float, y: float, words: str, anchor: str = "start", kind: str = "lab
 
 
 def rank_bars(counts: Mapping[str, np.ndarray]) -> str:
-    """A small histogram per source, with the flat line of a perfect model."""
-    width, height, gap = 220, 120, 26
-    columns = 3
-    body = []
-    for i, (name, count) in enumerate(counts.items()):
-        left, top = (i % columns) * (width + gap), (i // columns) * (height + 46)
-        share = count / max(count.sum(), 1) * len(count)
-        high = max(2.0, float(share.max()))
-        bar = width / len(count)
-        body.append(text(left, top + 14, name, kind="label strong"))
-        for k, value in enumerate(share):
-            tall = value / high * height
-            body.append(
-                f'<rect class="s{i % SERIES} fill" x="{left + k * bar + 0.5:.1f}" y="{top + 24 + height - tall:.1f}" '
-                f'width="{bar - 1:.1f}" height="{tall:.1f}"/>'
-            )
-        flat = top + 24 + height * (1 - 1 / high)
-        body.append(f'<line class="ideal" x1="{left}" x2="{left + width}" y1="{flat:.1f}" y2="{flat:.1f}"/>')
-    rows = -(-len(counts) // columns)
-    wide = min(len(counts), columns) * (width + gap) - gap
-    return svg(wide, rows * (height + 46), "".join(body), "rank histograms") if counts else ""
+    """A small histogram per source, with the flat line of a perfect model; as many in a line as the page is wide."""
+    drawn = "".join(_bars(i, name, count) for i, (name, count) in enumerate(counts.items()))
+    return f'<div class="bars">{drawn}</div>' if counts else ""
+
+
+def _bars(series: int, name: str, count: np.ndarray) -> str:
+    width, height, head = 220, 120, 24
+    share = count / max(count.sum(), 1) * len(count)
+    high = max(2.0, float(share.max()))
+    bar = width / len(count)
+    body = [text(0, 14, name, kind="label strong")]
+    for k, value in enumerate(share):
+        tall = value / high * height
+        body.append(
+            f'<rect class="s{series % SERIES} fill" x="{k * bar + 0.5:.1f}" y="{head + height - tall:.1f}" '
+            f'width="{bar - 1:.1f}" height="{tall:.1f}"/>'
+        )
+    flat = head + height * (1 - 1 / high)
+    body.append(f'<line class="ideal" x1="0" x2="{width}" y1="{flat:.1f}" y2="{flat:.1f}"/>')
+    return svg(width, height + head, "".join(body), f"rank histogram of {name}")
 
 
 class Plot:

@@ -3,9 +3,9 @@
 STYLE = (
     """
 :root{--bg:#fbfbf9;--card:#fff;--ink:#1c2024;--soft:#5c6670;--line:#dcdfe2;--yes:#14795a;--partly:#9a6700;--no:#b3261e;
---unknown:#5c6670;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#e69f00;--c5:#56b4e9;--c6:#7a5195;--c7:#7f7f7f}
+--unknown:#5c6670;--zone:.22;--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#e69f00;--c5:#56b4e9;--c6:#7a5195;--c7:#7f7f7f}
 @media(prefers-color-scheme:dark){:root{--bg:#14171a;--card:#1d2226;--ink:#e6e8ea;--soft:#a0a9b1;--line:#343b41;
---yes:#4cc38a;--partly:#f0b429;--no:#ff7b72;--unknown:#a0a9b1;--c0:#4ea7e0;--c1:#ff8b4d;--c2:#35c79c;--c3:#e29bc4;
+--yes:#4cc38a;--partly:#f0b429;--no:#ff7b72;--unknown:#a0a9b1;--zone:.36;--c0:#4ea7e0;--c1:#ff8b4d;--c2:#35c79c;--c3:#e29bc4;
 --c4:#f3bb45;--c5:#8fd0f5;--c6:#b79be0;--c7:#a8a8a8}}
 *{box-sizing:border-box}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
@@ -42,6 +42,7 @@ td:first-child{white-space:nowrap}.card td:first-child{white-space:normal}
 .card td:first-child{min-width:6em;color:var(--soft)}.card td{font-size:13px}
 .figures{display:flex;flex-wrap:wrap;gap:0 24px}figure{margin:14px 0;flex:1 1 100%;min-width:0}
 figure.half{flex:0 1 calc(50% - 12px);min-width:min(430px,100%)}svg{max-width:100%;height:auto;display:block}
+.bars{display:flex;flex-wrap:wrap;gap:14px 26px}
 .shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(290px,100%),1fr));gap:14px}
 .shot{max-width:400px}.shots.wide{display:block}.shots.wide .shot{max-width:100%;margin-bottom:12px}
 .shot img{display:block;max-width:100%;border-radius:4px}
@@ -49,7 +50,7 @@ figure.half{flex:0 1 calc(50% - 12px);min-width:min(430px,100%)}svg{max-width:10
 dl{max-width:80ch}dt{font-weight:600;margin-top:12px}dd{margin:2px 0 0}
 text.label{font-size:12px;fill:var(--soft)}text.strong{fill:var(--ink);font-weight:600}
 .axis{stroke:var(--soft)}.grid{stroke:var(--line)}.ideal{stroke:var(--ink);stroke-dasharray:4 3}
-.truth{stroke:var(--ink);stroke-width:2.2;fill:none}.zone{opacity:.22;stroke:none}
+.truth{stroke:var(--ink);stroke-width:2.2;fill:none}.zone{opacity:var(--zone);stroke:none}
 .fill{stroke:none}.stroke{fill:none;stroke-width:2}.dashed{stroke-dasharray:6 4}.band{stroke:none;opacity:.16}
 """
     + "".join(
@@ -58,7 +59,7 @@ text.label{font-size:12px;fill:var(--soft)}text.strong{fill:var(--ink);font-weig
     )
     + """
 @media(max-width:640px){main{padding:0 14px 60px}h1{font-size:23px}body{font-size:15px}nav{padding:10px 14px}
-th,td{padding-right:10px;font-size:13px}}
+th,td{padding-right:10px;font-size:13px}svg.wide{min-width:680px}}
 @media print{nav{display:none}details{display:block}}
 """
 )
