@@ -57,3 +57,16 @@ def wait_for(condition, process, *, seconds=120):
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.005)
     return True
+
+
+def unfinished_saves(events):
+    """Saves that were begun and neither finished before the run began again nor before it ended."""
+    found, is_open = 0, False
+    for event in events:
+        if event["event"] == "save_begun":
+            is_open = True
+        elif event["event"] == "save_finished":
+            is_open = False
+        elif event["event"] == "started":
+            found, is_open = found + is_open, False
+    return found

@@ -54,9 +54,10 @@ def main(store, out, *fsdps):
 
 def record(found, prefix, state, mesh):
     """All arrays of a state, whole, in host memory."""
-    whole = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(state)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(whole):
-        found[f"{prefix}/{name_of(path)}"] = np.asarray(leaf.addressable_data(0))
+    if not all(leaf.is_fully_addressable or leaf.is_fully_replicated for leaf in jax.tree.leaves(state)):
+        state = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(state)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(state):
+        found[f"{prefix}/{name_of(path)}"] = np.asarray(leaf)
 
 
 def begun_with(arrays, shapes, shardings):

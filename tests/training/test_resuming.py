@@ -14,7 +14,7 @@ import pytest
 from latent_stores import DESCRIPTION, make_store
 
 sys.path.insert(0, str(Path(__file__).parent))
-from processes import COMMAND, LAUNCHER, environment, lines, run, start, wait_for
+from processes import COMMAND, LAUNCHER, environment, lines, run, start, unfinished_saves, wait_for
 
 from copgen_jax.cli import main
 
@@ -57,19 +57,6 @@ def curve(out):
 def uninterrupted(place, store):
     run(command(store, place / "whole"), environment(place / "cache"))
     return curve(place / "whole")
-
-
-def unfinished_saves(events):
-    """Saves that were begun and neither finished before the run began again nor before it ended."""
-    found, is_open = 0, False
-    for event in events:
-        if event["event"] == "save_begun":
-            is_open = True
-        elif event["event"] == "save_finished":
-            is_open = False
-        elif event["event"] == "started":
-            found, is_open = found + is_open, False
-    return found
 
 
 @pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
