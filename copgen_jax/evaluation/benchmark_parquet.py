@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -75,20 +76,17 @@ class Images:
                     found[cell].append((path, row, str(sample)))
         return found
 
-    def read(self, cell: str, chosen: Sequence[tuple[Path, int, str]]) -> Iterator[Values]:
-        """The evaluated window of some images of a cell, in reflectance; 0 where there is nothing."""
-        files: dict[Path, list[int]] = defaultdict(list)
-        for path, row, _ in chosen:
-            files[path].append(row)
-        for path, rows in files.items():
+    def read(self, cell: str, chosen: Sequence[tuple[Path, int, str]]) -> Iterator[tuple[str, Values]]:
+        """(sample id, evaluated window in reflectance; 0 where there is nothing) of some images of a cell."""
+        files: dict[Path, dict[int, str]] = defaultdict(dict)
+        for path, row, sample in chosen:
+            files[path][row] = sample
+        for path, samples in files.items():
             with open_parquet(path) as parquet:
-                table = parquet.read(columns=list(L2A_BANDS))
-                for row in rows:
-                    bands = {
-                        b: self._window(cell, table.column(b)[row].as_py(), f"{path}, row {row}, {b}")
-                        for b in L2A_BANDS
-                    }
-                    yield {m.name: np.stack([bands[b] for b in m.bands]) for m in COPGEN if m.product == "S2L2A"}
+                for row, images in _rows(parquet, sorted(samples)):
+                    bands = {b: self._window(cell, images[b], f"{path}, row {row}, {b}") for b in L2A_BANDS}
+                    values = {m.name: np.stack([bands[b] for b in m.bands]) for m in COPGEN if m.product == "S2L2A"}
+                    yield samples[row], values
 
     def _window(self, cell: str, content: bytes, where: str) -> np.ndarray:
         if cell not in self.grid:
@@ -100,6 +98,19 @@ class Images:
         older = Tile(left=corner["ul_x"], top=corner["ul_y"], crs=corner["crs"], side=1068)
         dn = window_of(older, tile).cut(raster).astype(np.float32)
         return np.where(dn == 0, np.float32(0), (dn - self.s2_offset) / REFLECTANCE_SCALE)
+
+
+def _rows(parquet: Any, wanted: Sequence[int]) -> Iterator[tuple[int, Mapping[str, bytes]]]:
+    """(row, files of its bands): reads the row groups that hold any of the rows, one after the other."""
+    first = 0
+    for group in range(parquet.num_row_groups):
+        count = parquet.metadata.row_group(group).num_rows
+        here = [row for row in wanted if first <= row < first + count]
+        if here:
+            table = parquet.read_row_group(group, columns=list(L2A_BANDS))
+            for row in here:
+                yield row, {band: table.column(band)[row - first].as_py() for band in L2A_BANDS}
+        first += count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +140,7 @@ class BenchmarkBench:
         corner = self.images.grid.get(name, {})
         ground = Ground(corner["crs"], corner["ul_x"] + 4380.0, corner["ul_y"] - 4380.0, 1920.0) if corner else None
         place = GivenPlace(place_id=name, ground=ground, values={}, offsets={}, notes=())
-        return Scene(name=name, place=place, truths=tuple(self.images.read(name, rows)))
+        return Scene(name=name, place=place, truths=tuple(values for _, values in self.images.read(name, rows)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,6 +161,10 @@ class BenchmarkSource:
         """Level 2A."""
         return every.subset(["S2L2A"])
 
+    def cells(self) -> frozenset[str]:
+        """All of its files."""
+        return frozenset(self.images.rows)
+
     def seeds(self, scene: str, experiment: Experiment) -> tuple[int, ...]:
         """By the published rule, for the stochastic benchmark's conditions only."""
         if not set(CONDITIONS) <= set(experiment.given) <= {*CONDITIONS, "cloud_mask"}:
@@ -160,9 +175,9 @@ class BenchmarkSource:
         """The chosen images."""
         for scene in scenes:
             by_seed = self._by_seed(scene.name)
-            for seed in self.seeds(scene.name, experiment):
-                (values,) = self.images.read(scene.name, [by_seed[seed]])
-                yield Sample(cell=scene.name, seed=seed, values=values)
+            chosen = {by_seed[seed][2]: seed for seed in self.seeds(scene.name, experiment)}
+            for sample, values in self.images.read(scene.name, [by_seed[seed] for seed in chosen.values()]):
+                yield Sample(cell=scene.name, seed=chosen[sample], values=values)
 
     def _by_seed(self, cell: str) -> dict[int, tuple[Path, int, str]]:
         rows = self.images.rows.get(cell, ())

@@ -113,6 +113,10 @@ class PredictionSource:
         """All: what a run lacks is told sample by sample."""
         return every
 
+    def cells(self) -> frozenset[str]:
+        """All of which some run has a file or a row."""
+        return frozenset(cell for run in self.runs for cell in _cells(run))
+
     def seeds(self, scene: str, experiment: Experiment) -> tuple[int, ...]:
         """The experiment's seeds, or as many of those that are there by the published rule."""
         wanted = {PUBLISHED.get(word, word) for word in experiment.want} | {
@@ -149,6 +153,14 @@ def _has(run: RunFolder, cell: str) -> bool:
         return True
     row, _, column = cell.partition("_")
     return any((run.stacked / core / row / part).is_dir() for core in _cores(run) for part in (cell, column))
+
+
+def _cells(run: RunFolder) -> Iterator[str]:
+    yield from _places(run)
+    yield from (path.stem for path in run.stacked.glob("*.tif"))
+    for folder in run.stacked.glob("Core-*/*/*"):
+        row, name = folder.parent.name, folder.name
+        yield name if name.startswith(f"{row}_") else f"{row}_{name}"
 
 
 def _cores(run: RunFolder) -> tuple[str, ...]:

@@ -74,6 +74,9 @@ class SimulatedSource:
         names = [m.name for m in every if m.name not in STATIC and (m.encoding == "reflectance" if changed else True)]
         return every.subset(names)
 
+    def cells(self) -> None:
+        """Any."""
+
     def seeds(self, scene: str, experiment: Experiment) -> tuple[int, ...]:
         """Those of the experiment, where the world knows exact draws of its conditions."""
         exact = held(experiment, self.bench.modalities) is not None

@@ -50,6 +50,10 @@ class SampleSource(Protocol):
         """Those of the bench's modalities that it can make."""
         ...
 
+    def cells(self) -> frozenset[str] | None:
+        """Those that it has files of; None if it can draw any."""
+        ...
+
     def seeds(self, scene: str, experiment: Experiment) -> tuple[int, ...]:
         """Seeds that it has, or would draw, for a cell; none if it cannot serve the experiment."""
         ...
@@ -94,6 +98,9 @@ class NetworkSource:
         """The model's."""
         del every
         return self.generator.modalities
+
+    def cells(self) -> None:
+        """Any."""
 
     def seeds(self, scene: str, experiment: Experiment) -> tuple[int, ...]:
         """Those of the experiment, if the model has anything that is wanted."""

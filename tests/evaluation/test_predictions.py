@@ -68,6 +68,7 @@ def test_copgen_folders_come_back_as_reflectance(tmp_path, scene):
     source = PredictionSource("copgen", tmp_path, 1000)
     assert source.seeds(CELL, experiment()) == (0, 4)
     assert source.seeds("1U_1R", experiment()) == ()
+    assert source.cells() == {CELL}
     samples = list(source.draw([scene], experiment(("S2L2A", "location"))))
     assert [s.seed for s in samples] == [0, 4]
     for sample in samples:

@@ -44,6 +44,9 @@ class Echo:
     def modalities(self, every):
         return every
 
+    def cells(self):
+        return None
+
     def seeds(self, scene, experiment):
         return experiment.seeds(scene)
 
@@ -263,7 +266,40 @@ def test_other_band_counts_and_missing_bands_are_told(tmp_path):
     (outcome,) = run(tmp_path, Echo(change=lambda name, values, seed: values[:-1] if name == "S2L2A_20m" else values),
                      "stochastic")  # fmt: skip
     assert all(not result.data for result in outcome.of("echo", outcome.experiments[0]))
-    assert any("not scored" in p for p in problems(outcome))
+    assert any("not scored: no sample is complete" in p for p in problems(outcome))
+
+
+def test_one_broken_sample_is_left_out_and_counted(tmp_path):
+    def change(name, values, seed):
+        return values[:-1] if (name, seed) == ("S2L2A_20m", 34) else values
+
+    (outcome,) = run(tmp_path, Echo(change=change), "spectra")
+    assert {result.samples for result in outcome.of("echo", outcome.experiments[0])} == {3}
+    assert any(p.startswith("seed 34 is left out: S2L2A_20m has 5 bands") for p in problems(outcome))
+    assert "2 of 3 samples scored" in problems(outcome)
+    (best,) = {row[2] for row in outcome.protocol.summarise(outcome).tables[1].rows}
+    assert best == 78  # the first that is complete
+
+
+@dataclasses.dataclass
+class Files(Echo):
+    """Has files of some cells only."""
+
+    there: tuple = ()
+
+    def cells(self):
+        return frozenset(self.there)
+
+    def seeds(self, scene, experiment):
+        return experiment.seeds(scene) if scene in self.there else ()
+
+
+def test_cells_of_one_side_only_are_told_and_counted(tmp_path):
+    (outcome,) = run(tmp_path, Files(there=(*BENCH.names[:2], "1U_1R")), "spectra")
+    section = outcome.protocol.summarise(outcome)
+    assert ("echo", BENCH.names[2], "no samples of this cell: in the data only") in section.problems
+    assert ("echo", "1U_1R", "not in the data: in the samples only") in section.problems
+    assert any("echo lacks 1 cell of the data and has 1 cell that the data lacks" in line for line in section.settings)
 
 
 def test_a_cell_with_fewer_samples_is_told(tmp_path):

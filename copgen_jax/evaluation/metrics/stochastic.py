@@ -58,7 +58,7 @@ def score_cell(
     problems = [] if valid.all() else [f"{int((~valid).sum())} of {len(real)} acquisitions dropped: under 95 % B02"]
     real = real[valid]
     if len(real) < 2:
-        return Cell(name=name, record=None, problems=(*problems, f"{len(real)} acquisitions left, two are needed"))
+        return Cell(name=name, record=None, problems=(*problems, f"acquisitions left: {len(real)}; two are needed"))
     problems += faults("real", real)
     vectors = _vectors(real, deep)
     record: Record = {"real_n": len(real)}

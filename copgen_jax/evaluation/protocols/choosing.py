@@ -63,6 +63,13 @@ def _deviations(outcome: Outcome) -> list[str]:
     if there < len(protocol.cells):
         lines.append(f"Of the published cells ({len(protocol.cells)}) the data has {there or 'none, others serve'}.")
     lines += [line for source in outcome.sources if (line := _without_numbers(outcome, source))]
+    for source in outcome.sources:
+        absent, foreign = (len(cells.get(source, ())) for cells in (outcome.absent, outcome.foreign))
+        if absent or foreign:
+            lines.append(
+                f"{source} lacks {counted(absent, 'cell')} of the data and has {counted(foreign, 'cell')} that the "
+                f"data lacks; compared are those of both."
+            )
     if outcome.settings.seeds is not None:
         lines.append(f"At most {outcome.settings.seeds} seeds are used; best-of-n numbers depend on n.")
     remarks = {sentence for _, _, sentence in _problems(outcome)}
@@ -91,6 +98,10 @@ def _problems(outcome: Outcome) -> list[tuple[str, str, str]]:
     """(source, cell, sentence) of everything that was odd."""
     found = []
     for source in outcome.sources:
+        found += [
+            (source, cell, "no samples of this cell: in the data only") for cell in outcome.absent.get(source, ())
+        ]
+        found += [(source, cell, "not in the data: in the samples only") for cell in outcome.foreign.get(source, ())]
         for experiment in outcome.experiments:
             for result in outcome.of(source, experiment):
                 found += [(source, result.cell, problem) for problem in result.problems]

@@ -12,7 +12,9 @@ from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics import catalogue
 from copgen_jax.evaluation.metrics import narrowing as metrics
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
+from copgen_jax.evaluation.metrics.stochastic import faults
 from copgen_jax.evaluation.protocols.choosing import section
+from copgen_jax.evaluation.protocols.complete import complete
 from copgen_jax.evaluation.protocols.protocol import Outcome, Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import sheet
 from copgen_jax.evaluation.report.content import Figure, Section, Table
@@ -63,12 +65,13 @@ def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, .
 def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], settings: Settings) -> Scored:
     """Widths per band, and histograms of some bands."""
     del settings, experiment
-    members = np.stack([l2a_stack(sample.values) for sample in samples])
+    samples, members, left_out = complete(samples)
+    left_out += faults("samples", members)
     picture = sheet(scene, samples)
     if len(members) < 2:
-        return Scored(data={}, problems=("one sample only: it has no spread",), picture=picture)
+        return Scored(data={}, problems=(*left_out, "one sample only: it has no spread"), picture=picture)
     if np.isnan(members).any():
-        return Scored(data={}, problems=("samples have NaN pixels: no spread",), picture=picture)
+        return Scored(data={}, problems=(*left_out, "samples have NaN pixels: no spread"), picture=picture)
     whole = scene.cell is not None and all(name in scene.cell for name in ("S2L2A_10m", "S2L2A_20m", "S2L2A_60m"))
     truth = l2a_stack(scene.cell if whole and scene.cell else scene.truths[0])
     step = THIN_CELL if whole else THIN
@@ -82,7 +85,7 @@ def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], setti
         for band in DRAWN
     }
     data = {name: getattr(found, name) for name in ("std", "iqr", "pooled_std", "pooled_iqr", "pooled_wasserstein")}
-    return Scored(data={**data, "histograms": histograms}, picture=picture)
+    return Scored(data={**data, "histograms": histograms}, problems=tuple(left_out), picture=picture)
 
 
 def summarise(outcome: Outcome) -> Section:

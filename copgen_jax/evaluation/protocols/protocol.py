@@ -80,6 +80,10 @@ class Outcome:
     """Source -> network, predictions or simulator."""
     results: AllResults
     settings: Settings
+    absent: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Source -> cells of the data that it has no samples of under any of these conditions, though it has of others."""
+    foreign: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Source -> cells that it has files of and the data has not."""
 
     def of(self, source: str, experiment: Experiment) -> Sequence[Result]:
         """The finished cells of one source under one experiment."""

@@ -153,7 +153,20 @@ def outcome_of(evaluation: Evaluation, task: Task) -> Outcome:
         kinds={source.name: source.kind for source in evaluation.sources},
         results=found,
         settings=evaluation.settings,
+        absent={source.name: _absent(task, source) for source in evaluation.sources},
+        foreign={
+            source.name: tuple(sorted((source.cells() or frozenset()) - set(task.bench.names)))
+            for source in evaluation.sources
+        },
     )
+
+
+def _absent(task: Task, source: SampleSource) -> tuple[str, ...]:
+    """Cells without samples, of a source that has files of some."""
+    if source.cells() is None:
+        return ()
+    absent = tuple(cell for cell in task.cells if not any(source.seeds(cell, e) for e in task.experiments))
+    return absent if len(absent) < len(task.cells) else ()
 
 
 def _score(

@@ -14,7 +14,7 @@ from copgen_jax.evaluation.metrics import catalogue, physics
 from copgen_jax.evaluation.protocols.choosing import section
 from copgen_jax.evaluation.protocols.protocol import Outcome, Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import strip
-from copgen_jax.evaluation.report.content import Figure, Section, Table
+from copgen_jax.evaluation.report.content import Figure, Section, Table, counted
 from copgen_jax.evaluation.scenes import Scene, Values
 from copgen_jax.evaluation.sources import Sample
 from copgen_jax.modalities import ModalitySet
@@ -75,9 +75,14 @@ def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, .
 def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], settings: Settings) -> Scored:
     """Mean vegetation index of every sample and of the truth, and a strip."""
     del experiment, settings
+    whole = [sample for sample in samples if "S2L2A_10m" in sample.values]
+    problems = (
+        () if len(whole) == len(samples) else (f"{len(whole)} of {counted(len(samples), 'sample')} have S2L2A_10m",)
+    )
+    samples = whole or samples
     data = {"ndvi": [_greenness(sample.values) for sample in samples], "truth": _greenness(scene.truths[0])}
     shown = [scene.truths[0], *(sample.values for sample in samples[:SHOWN])]
-    return Scored(data=data, picture=strip(shown))
+    return Scored(data=data, problems=problems, picture=strip(shown))
 
 
 def _which(experiment: Experiment, cell: str) -> str:

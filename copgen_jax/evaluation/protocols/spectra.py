@@ -13,7 +13,9 @@ import numpy as np
 from copgen_jax.evaluation.experiment import Experiment
 from copgen_jax.evaluation.metrics import catalogue, physics, profiles
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
+from copgen_jax.evaluation.metrics.stochastic import faults
 from copgen_jax.evaluation.protocols.choosing import section
+from copgen_jax.evaluation.protocols.complete import complete
 from copgen_jax.evaluation.protocols.protocol import Outcome, Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import sheet
 from copgen_jax.evaluation.report.content import Figure, Section, Table, counted
@@ -57,9 +59,9 @@ def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], setti
     if classes is None:
         return Scored(data={}, problems=("no land cover: profiles are by class",), picture=picture)
     truth = l2a_stack(scene.truths[0])
-    images = [l2a_stack(sample.values) for sample in samples]
+    samples, images, problems = complete(samples)
+    problems += faults("samples", images)
     found: dict[int, Any] = {}
-    problems: list[str] = []
     for code in np.unique(classes):
         if code in NOT_SHOWN or np.mean(classes == code) < LEAST_SHARE:
             continue

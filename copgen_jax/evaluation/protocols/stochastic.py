@@ -17,6 +17,7 @@ from copgen_jax.evaluation.metrics.distribution import L2A_BANDS, pool_spectra, 
 from copgen_jax.evaluation.metrics.power_spectrum import radial_spectrum, smoothing
 from copgen_jax.evaluation.metrics.speckle import equivalent_looks
 from copgen_jax.evaluation.metrics.stochastic import score_cell
+from copgen_jax.evaluation.protocols.complete import complete
 from copgen_jax.evaluation.protocols.protocol import Scored, Settings
 from copgen_jax.evaluation.protocols.sheets import sheet
 from copgen_jax.evaluation.scenes import Scene, Values, enlarge, l2a_stack
@@ -61,18 +62,18 @@ def experiments(modalities: ModalitySet, synthetic: bool) -> tuple[Experiment, .
 def score(scene: Scene, experiment: Experiment, samples: Sequence[Sample], settings: Settings) -> Scored:
     """Columns of the benchmark (`model_...`, `real_...`), sums of calibration, physical checks."""
     real = np.stack([l2a_stack(truth) for truth in scene.truths])
-    members = np.stack([l2a_stack(sample.values) for sample in samples])
+    samples, members, left_out = complete(samples)
     cell = score_cell(scene.name, real, {"model": members}, deep=settings.deep)
     picture = sheet(scene, samples)
     if cell.record is None:
-        return Scored(data={}, problems=cell.problems, picture=picture)
+        return Scored(data={}, problems=(*left_out, *cell.problems), picture=picture)
     calibration, problems = _calibration(scene, real, members)
     data: dict[str, Any] = {
         "record": cell.record | _ratio(cell.record) | _centred(real, members),
         "calibration": calibration,
         "physics": _physics(scene, samples),
     }
-    return Scored(data=data, problems=(*cell.problems, *problems), picture=picture)
+    return Scored(data=data, problems=(*left_out, *cell.problems, *problems), picture=picture)
 
 
 def _ratio(record: dict[str, float]) -> dict[str, float]:
