@@ -44,16 +44,14 @@ class Plan:
 
 
 STANDARD = (
-    # More of these at once than fit in the memory of a small machine.
     Plan(task="forward", size="base", batch=1, rounds=5),
-    Plan(task="forward", size="base", batch=1, settings=("bfloat16",),
-         torch_settings=("bfloat16", "float16"), rounds=3),
-    Plan(task="train", size="base", batch=1, together=False, rounds=4),
-    Plan(task="forward", size="demo", batch=1),
+    Plan(task="train", size="base", batch=1, torch_settings=("float32",), together=False, rounds=2),
     Plan(task="forward", size="demo", batch=4),
-    Plan(task="forward", size="demo", batch=16),
+    Plan(
+        task="forward", size="demo", batch=16, torch_settings=("float32", "float16"), settings=("float32", "bfloat16")
+    ),
     Plan(task="train", size="demo", batch=4, remats=("none", "dots", "full")),
-)  # fmt: skip
+)
 QUICK = (
     Plan(task="forward", size="tiny", batch=2, torch_settings=("original",), rounds=3),
     Plan(task="train", size="tiny", batch=2, torch_settings=("original",), remats=("none", "full"), rounds=3),

@@ -13,12 +13,12 @@ from copgen_jax.config import PRESETS, preset
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--size", choices=list(PRESETS), nargs="+", help="default: demo and base")
+    parser.add_argument("--size", choices=list(PRESETS), nargs="+", help="default: demo")
 
 
 def run(quick: bool, size: list[str] | None = None) -> Result:
     """Every size."""
-    rows = [row for name in size or (["tiny"] if quick else ["demo", "base"]) for row in _rows(name)]
+    rows = [row for name in size or (["tiny"] if quick else ["demo"]) for row in _rows(name)]
     return Result(
         title="Saving and restoring",
         rows=rows,

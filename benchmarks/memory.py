@@ -16,6 +16,7 @@ from typing import Any
 
 from benchmarks import Result
 from copgen_jax.config import preset
+from copgen_jax.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,12 +45,17 @@ IMAGE = "S1RTC"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", action="store_true", help="run every configuration, however slow")
+    parser.add_argument("--size", help="one size only")
+    parser.add_argument("--task", nargs="+", help="some tasks only: generate, decode, encode, train")
 
 
-def run(quick: bool, run: bool = False) -> Result:
+def run(quick: bool, run: bool = False, size: str | None = None, task: list[str] | None = None) -> Result:
     """Every case in its own process."""
     rows = []
-    for case in QUICK if quick else STANDARD:
+    chosen = [c for c in (QUICK if quick else STANDARD) if size in (None, c.size) and (not task or c.task in task)]
+    if not chosen:
+        raise InputError(f"no standard configuration is of size {size} and task {task}")
+    for case in chosen:
         case = dataclasses.replace(case, runs=case.runs or run)
         command = [sys.executable, "-m", "benchmarks.memory", json.dumps(dataclasses.asdict(case))]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[1])
