@@ -135,7 +135,8 @@ def test_markdown_has_one_line_per_row():
 
 @pytest.mark.parametrize(
     ("value", "words"),
-    [(0.0, "0"), (-0.0, "0"), (1.23456, "1.235"), (-12.345, "−12.35"), (1234.5, "1234"), (1e-5, "1.0e−05"), (7, "7"),
+    [(0.0, "0"), (-0.0, "0"), (1.23456, "1.235"), (-12.345, "−12.35"), (1234.5, "1234"), (1e-5, "1.0e−05"),
+     (-4.5e-4, "−0.0004"), (7, "7"),
      (math.nan, "–"), (math.inf, "∞"), ("text", "text")],
 )  # fmt: skip
 def test_numbers_for_people(value, words):

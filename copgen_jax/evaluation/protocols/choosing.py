@@ -70,7 +70,9 @@ def _deviations(outcome: Outcome) -> list[str]:
                 f"{source} lacks {counted(absent, 'cell')} of the data and has {counted(foreign, 'cell')} that the "
                 f"data lacks; compared are those of both."
             )
-    if outcome.settings.seeds is not None:
+    every = protocol.experiments(outcome.bench.modalities, outcome.bench.synthetic)
+    published = max((e.count for e in every), default=0)
+    if outcome.settings.seeds is not None and outcome.settings.seeds < published:
         lines.append(f"At most {outcome.settings.seeds} seeds are used; best-of-n numbers depend on n.")
     remarks = {sentence for _, _, sentence in _problems(outcome)}
     lines += sorted(remark.split(": ", 1)[1] for remark in remarks if remark.startswith("not given: "))

@@ -107,8 +107,10 @@ def number(value: str | float | int) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    if value != 0 and abs(value) < 0.0005:
+    if value != 0 and abs(value) < 1e-4:
         return f"{value:.1e}".replace("-", "−")
-    digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
+    digits = (
+        4 if abs(value) < 1e-3 else 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
+    )
     text = f"{value:.{digits}f}"
     return "0" if float(text) == 0 else text.replace("-", "−")

@@ -42,7 +42,7 @@ td:first-child{white-space:nowrap}.card td:first-child{white-space:normal}
 .card td:first-child{min-width:6em;color:var(--soft)}.card td{font-size:13px}
 .figures{display:flex;flex-wrap:wrap;gap:0 24px}figure{margin:14px 0;flex:1 1 100%;min-width:0}
 figure.half{flex:0 1 calc(50% - 12px);min-width:min(430px,100%)}svg{max-width:100%;height:auto;display:block}
-.bars{display:flex;flex-wrap:wrap;gap:14px 26px}
+.bars{display:flex;flex-wrap:wrap;gap:14px 26px;margin-bottom:8px}
 .shots{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(290px,100%),1fr));gap:14px}
 .shot{max-width:400px}.shots.wide{display:block}.shots.wide .shot{max-width:100%;margin-bottom:12px}
 .shot img{display:block;max-width:100%;border-radius:4px}
