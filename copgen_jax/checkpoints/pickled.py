@@ -77,13 +77,22 @@ def read(data: bytes, source: str) -> Any:
         InputError: it names a class outside the allow-list, uses an instruction that plain data does not need, is
             absurdly long, or is damaged. `source` is the file in the sentence.
     """
-    if len(data) > LARGEST_PICKLE:
-        raise InputError(f"{source} is refused: its list of parameters has {len(data)} bytes, weights need far fewer")
+    return read_from(BytesIO(data), source)[0]
+
+
+def read_from(stream: Any, source: str) -> tuple[Any, dict[str, Storage]]:
+    """The same of the pickle that begins where a binary stream stands, and all storages it names, by key.
+
+    Afterwards the stream stands behind the pickle.
+    """
     machine = _Machine(source)
+    start = stream.tell()
     try:
-        for instruction, argument, _ in pickletools.genops(BytesIO(data)):
+        for instruction, argument, _ in pickletools.genops(stream):
+            if stream.tell() - start > LARGEST_PICKLE:
+                raise InputError(f"{source} is refused: its list of parameters is longer than {LARGEST_PICKLE} bytes")
             if instruction.name == "STOP":
-                return machine.pop()
+                return machine.pop(), machine.storages
             machine.execute(instruction.name, argument)
     except InputError:
         raise
@@ -95,7 +104,7 @@ def read(data: bytes, source: str) -> Any:
 
 
 def _tensor(storage, offset, shape, strides, *rest) -> Tensor:
-    """`torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`."""
+    """`torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)`, or the older one."""
     del rest
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or len(shape) != len(strides) or any(type(n) is not int for n in numbers):
@@ -127,6 +136,7 @@ def _key(key: Any) -> str | int:
 
 _RULES: dict[_Name, Callable[..., Any]] = {
     _Name("collections", "OrderedDict"): _ordered,
+    _Name("torch._utils", "_rebuild_tensor"): _tensor,
     _Name("torch._utils", "_rebuild_tensor_v2"): _tensor,
     _Name("torch._utils", "_rebuild_parameter"): _parameter,
     _Name("torch._utils", "_rebuild_parameter_with_state"): _parameter,
@@ -151,6 +161,7 @@ class _Machine:
         self.source = source
         self.stack: list[Any] = []
         self.memory: dict[int, Any] = {}
+        self.storages: dict[str, Storage] = {}
 
     def pop(self) -> Any:
         return self.stack.pop()
@@ -245,8 +256,14 @@ class _Machine:
         self._last(dict)
 
     def _do_binpersid(self, _) -> None:
-        """("storage", class, key, device, number of elements): the device it was on does not matter here."""
-        tag, named, key, _device, count = self.pop()
-        if tag != "storage" or type(key) is not str or type(count) is not int or count < 0:
+        """("storage", class, key, device, number of elements); the device it was on does not matter here.
+
+        The format before PyTorch 1.6 adds None, or of which larger storage this one is a part, which is not read.
+        """
+        tag, named, key, _device, count, *part = self.pop()
+        if tag != "storage" or type(key) is not str or type(count) is not int or count < 0 or part not in ([], [None]):
             raise ValueError("not a storage")
-        self.stack.append(Storage(key=key, dtype=STORAGES[named.name], count=count))
+        storage = Storage(key=key, dtype=STORAGES[named.name], count=count)
+        if self.storages.setdefault(key, storage) != storage:
+            raise ValueError("two storages of one key")
+        self.stack.append(storage)

@@ -2,7 +2,8 @@
 
 A torch file is a zip of uncompressed entries: `<name>/data.pkl`, a pickle that describes the tensors (read by
 `checkpoints.pickled`), and `<name>/data/<key>`, their numbers. The file is memory-mapped and the arrays are read-only
-windows on it, so that reading costs no memory of its own. Files come from strangers: each claim of the file (sizes,
+windows on it, so that reading costs no memory of its own. Files of older versions are laid out otherwise
+(`checkpoints.old_torch_files`) and read the same way. Files come from strangers: each claim of the file (sizes,
 offsets, strides, checksums) is compared with what is there before it is used.
 """
 
@@ -19,18 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from copgen_jax.checkpoints import pickled, safetensors
+from copgen_jax.checkpoints import old_torch_files, pickled, safetensors
 from copgen_jax.errors import InputError
 
-_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
-"""How files begin that torch.save wrote before version 1.6."""
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _LOCAL_SIGNATURE = b"PK\x03\x04"
 _ENCRYPTED = 1
 
 
 def read_torch(path: str | Path) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint file by name: torch's zip format or safetensors, told apart by content.
+    """The tensors of a checkpoint by name: torch's zip format, its older one, or safetensors, told apart by content.
 
     A training state is unwrapped: the EMA parameters (`ema.ema_model.*`) without prefix and without `loss.*`; without
     an EMA, the entry `state_dict` or `model`. The prefix `module.` of distributed training is dropped. The arrays have
@@ -44,10 +43,8 @@ def read_torch(path: str | Path) -> dict[str, np.ndarray]:
     mapping = _mapped(Path(path))
     if mapping[:4] == _LOCAL_SIGNATURE:
         return _read_zip(mapping, source)
-    if mapping[: len(_LEGACY)] == _LEGACY:
-        raise InputError(
-            f"{source} is in the format of PyTorch before 1.6, which is not read: load it in PyTorch and save it again"
-        )
+    if mapping[: len(old_torch_files.START)] == old_torch_files.START:
+        return _read_old(mapping, source)
     if mapping[8:9] == b"{":
         return safetensors.read(mapping, source)
     if mapping[:24] == b"version https://git-lfs.":
@@ -96,7 +93,17 @@ def _read_zip(mapping: mmap.mmap, source: str) -> dict[str, np.ndarray]:
     tensors = _named_tensors(pickled.read(mapping[first.start : first.end], source), source)
     storages = {tensor.storage for tensor in tensors.values()}
     data = {storage: _storage_entry(storage, root, entries, mapping, source) for storage in storages}
-    return {name: _window(tensor, data[tensor.storage], mapping, name, source) for name, tensor in tensors.items()}
+    return {
+        name: _window(tensor, data[tensor.storage].start, mapping, name, source) for name, tensor in tensors.items()
+    }
+
+
+def _read_old(mapping: mmap.mmap, source: str) -> dict[str, np.ndarray]:
+    content, places = old_torch_files.read(mapping, source)
+    return {
+        name: _window(tensor, places[tensor.storage.key][0], mapping, name, source)
+        for name, tensor in _named_tensors(content, source).items()
+    }
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -164,8 +171,8 @@ def _storage_entry(
     return entry
 
 
-def _window(tensor: pickled.Tensor, entry: _Entry, mapping: mmap.mmap, name: str, source: str) -> np.ndarray:
-    """The strided view of the mapping that a tensor is: within its storage, or refused."""
+def _window(tensor: pickled.Tensor, first: int, mapping: mmap.mmap, name: str, source: str) -> np.ndarray:
+    """The strided view of the mapping that a tensor is: within its storage, which begins at `first`, or refused."""
     storage, shape, strides = tensor.storage, tensor.shape, tensor.strides
     size = storage.dtype.itemsize
     absurd = max(len(mapping), 1 << 20)
@@ -182,7 +189,7 @@ def _window(tensor: pickled.Tensor, entry: _Entry, mapping: mmap.mmap, name: str
         )
     if 0 in shape:
         return np.empty(shape, storage.dtype)
-    start = entry.start + tensor.offset * size
+    start = first + tensor.offset * size
     return np.ndarray(
         shape, storage.dtype, buffer=mapping, offset=start, strides=tuple(step * size for step in strides)
     )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from checkpoints import handmade
 from checkpoints.handmade import archive, dictionary, flat, named, number, tensor, text
+from golden_vectors import ROOT, present
 
 from copgen_jax.checkpoints import read_torch
 from copgen_jax.checkpoints.torch_files import forget_pages
@@ -247,7 +248,7 @@ def test_every_flipped_byte_is_noticed_or_harmless(read):
         (b"", "empty"),
         (b"<html>not found</html>", "neither"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
-        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "before 1.6"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "breaks off"),
         (b"PK\x03\x04", "truncated"),
     ],
 )
@@ -259,3 +260,46 @@ def test_not_a_file(tmp_path):
     for path in (tmp_path, tmp_path / "absent.pth"):
         with pytest.raises(InputError, match="is not a file"):
             read_torch(path)
+
+
+def old_file(body: bytes, storages: dict[str, np.ndarray], *, version=1001, keys=None) -> bytes:
+    """The layout before PyTorch 1.6: pickles in a row, then count and numbers of each storage."""
+    machine = b"}" + text("little_endian") + b"\x88s"
+    listed = b"](" + b"".join(text(key) for key in keys or storages) + b"e"
+    pickles = [number(0x1950A86A20F9469CFC6C), number(version), machine, body, listed]
+    numbers = [len(values).to_bytes(8, "little") + values.tobytes() for values in storages.values()]
+    return b"".join(map(handmade.pickle, pickles)) + b"".join(numbers)
+
+
+def test_the_format_before_zip_files(read):
+    """As torch 2.13 writes it with _use_new_zipfile_serialization=False, and with the older function that rebuilds."""
+    weights = {
+        "a": tensor("7", 6, [3, 2], [1, 3]),
+        "b": tensor("3", 2, [2], [1], storage="DoubleStorage").replace(b"_tensor_v2", b"_tensor"),
+    }
+    data = old_file(dictionary(weights), {"7": SIX, "3": np.array([0.5, -2.0])})
+    found = read(data)
+    np.testing.assert_array_equal(found["a"], [[0, 3], [1, 4], [2, 5]])
+    np.testing.assert_array_equal(found["b"], [0.5, -2.0])
+    assert found["b"].dtype == np.float64
+    for length in range(len(data)):
+        refused(read, data[:length], "truncated|damaged|empty|neither")
+    refused(read, data + b"0", "1 bytes follow")
+
+
+def test_old_files_that_lie(read):
+    one = dictionary({"a": tensor("7", 6, [6], [1])})
+    refused(read, old_file(one, {"7": SIX[:5]}), "truncated|damaged")
+    refused(read, old_file(one, {"7": SIX}, version=1002), "version 1002")
+    refused(read, old_file(one, {"8": SIX}), "not those of its tensors")
+    refused(read, old_file(one, {"7": SIX}, keys=["7", "7"]), "not those of its tensors")
+    refused(read, old_file(dictionary({"a": tensor("7", 6, [7], [1])}), {"7": SIX}), "does not fit")
+    refused(read, old_file(named("os", "system") + b"(" + text("true") + b"tR", {}), r"class 'os\.system'")
+
+
+@pytest.mark.parametrize("file", present("checkpoints/legacy_format.pth"))
+def test_an_old_file_of_torch_itself_holds_what_the_new_one_does(file):
+    old, new = read_torch(ROOT / file), read_torch(ROOT / "checkpoints" / "backbone.pth")
+    assert old
+    for name, array in old.items():
+        np.testing.assert_array_equal(array, new[name])
