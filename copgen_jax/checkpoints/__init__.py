@@ -17,6 +17,7 @@ _PUBLIC = {
     "Hashes": "model_directory",
     "load_config": "model_directory",
     "load_hashes": "model_directory",
+    "latents_of_each": "model_directory",
     "load_model": "model_directory",
     "save_model": "model_directory",
 }

@@ -190,6 +190,17 @@ def model_hashes(config: ModelConfig, params: Params) -> Hashes:
     return _joined(config, found)
 
 
+def latents_of_each(config: ModelConfig, hashes: Hashes) -> dict[str, str]:
+    """{modality: hash of its latents alone}: of the modality, its scale factor and its autoencoder.
+
+    Where the latent space's hash tells whether all is the same, this tells it of models of other sets of modalities.
+    """
+    return {
+        name: _text_hash([dataclasses.asdict(config.modalities[name]), dataclasses.asdict(size), hashes.networks[name]])
+        for name, size in config.autoencoders.items()
+    }
+
+
 def _networks(config: ModelConfig) -> Iterator[str]:
     if config.backbone is not None:
         yield BACKBONE

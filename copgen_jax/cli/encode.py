@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     """Check, plan, encode, say how it went."""
     import dataclasses
 
-    from copgen_jax.checkpoints import load_config, load_hashes
+    from copgen_jax.checkpoints import latents_of_each, load_config, load_hashes
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.data.majortom import Limits, report, tally
     from copgen_jax.encode import encode, load_encoder, make_plan
@@ -86,7 +86,10 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     limits = Limits(cloud_cover=arguments.max_cloud_cover, nodata=arguments.max_nodata)
     offsets = stated_offsets(arguments.s2_offset)
     source = open_source(arguments.data, modalities, s2_offset=offsets, limits=limits)
-    plan = make_plan(source, config, latent_space=hashes.latent_space, options=_options(arguments))
+    each = latents_of_each(config, hashes)
+    plan = make_plan(
+        source, config, latent_space=hashes.latent_space, latents_of_each=each, options=_options(arguments)
+    )
     _say_plan(terminal, plan, task)
     if arguments.dry_run:
         cells = {split: len(names) for split, names in plan.cells.items()}

@@ -21,7 +21,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     Raises:
         InputError: see `copgen_jax.data.published_latents.import_latents`; a model without autoencoders.
     """
-    from copgen_jax.checkpoints import load_config, load_hashes
+    from copgen_jax.checkpoints import latents_of_each, load_config, load_hashes
     from copgen_jax.data.latents import Description, patches_per_cell
     from copgen_jax.data.published_latents import import_latents
     from copgen_jax.errors import InputError
@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     description = Description(
         modalities=config.modalities,
         latent_space=hashes.latent_space,
+        latents_of_each=latents_of_each(config, hashes),
         patches_per_cell=patches_per_cell(config.modalities),
         s2_offset=config.s2_offset,
         precision=arguments.precision,

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from copgen_jax.config import ModelConfig
@@ -80,7 +81,12 @@ class Plan:
 
 
 def make_plan(
-    source: Source, config: ModelConfig, *, latent_space: str | None, options: EncodeOptions | None = None
+    source: Source,
+    config: ModelConfig,
+    *,
+    latent_space: str | None,
+    latents_of_each: Mapping[str, str] = MappingProxyType({}),
+    options: EncodeOptions | None = None,
 ) -> Plan:
     """Decide what will be in the store. Reads no pixels, but of one tile where the source is of aligned tiles.
 
@@ -88,6 +94,7 @@ def make_plan(
         source: opened with those of the model's modalities that are wanted.
         config: of the model whose autoencoders will encode.
         latent_space: the model's hash.
+        latents_of_each: the same by modality, to be kept with the latents.
         options: what is kept.
 
     Raises:
@@ -101,6 +108,7 @@ def make_plan(
     description = Description(
         modalities=config.modalities,
         latent_space=latent_space,
+        latents_of_each=latents_of_each,
         patches_per_cell=_patches_per_cell(source, images),
         s2_offset=config.s2_offset,
         precision=options.precision,

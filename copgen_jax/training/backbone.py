@@ -24,6 +24,7 @@ from copgen_jax.progress import Track, silently
 from copgen_jax.training.config import BackboneTraining
 from copgen_jax.training.cost import STATE_BYTES, Cost, estimate_cost, parameter_count, peak_flops
 from copgen_jax.training.initialise import (
+    LATENTS,
     check_fits,
     check_latent_space,
     flat_on_host,
@@ -178,7 +179,7 @@ def plan_backbone(
         from copgen_jax.checkpoints import load_config
 
         check_fits(init, load_config(init), model)
-        check_latent_space(init, data["latent_space"], model.modalities)
+        check_latent_space(init, data["latent_space"], model.modalities, data.get(LATENTS, {}))
     backbone = build_backbone(model, dtype=training.dtype, attention=training.attention, remat=training.remat)
     devices = jax.device_count()
     fsdp = training.habits.fsdp or choose_fsdp(STATE_BYTES * parameter_count(backbone), device_memory(), devices)
@@ -244,7 +245,7 @@ def _open_data(
     if str(latents) == WORLD:
         modalities, offset = world_modalities(training.modalities), 1000
         batches: Any = WorldBatches(modalities, **share, track=track)
-        data = {"latents": WORLD, "latent_space": world_latent_space(modalities), "split": None}
+        data: dict[str, Any] = {"latents": WORLD, "latent_space": world_latent_space(modalities), "split": None}
         provenance = {"trained_on": "block averages of the synthetic world"}
     else:
         store = open_store(latents)
@@ -256,6 +257,9 @@ def _open_data(
             "latent_space": store.description.latent_space,
             "split": SPLIT,
         }
+        known = store.description.latents_of_each
+        if known:
+            data[LATENTS] = {m.name: known[m.name] for m in modalities.images if m.name in known}
         provenance = {"synthetic": store.description.synthetic}
     model = ModelConfig(
         modalities=modalities,

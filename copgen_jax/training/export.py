@@ -18,6 +18,7 @@ from copgen_jax.progress import Track, silently
 from copgen_jax.training.autoencoder_export import join_autoencoders
 from copgen_jax.training.autoencoder_start import NETWORK
 from copgen_jax.training.checkpointing import newest_step, restore_part
+from copgen_jax.training.initialise import LATENTS
 from copgen_jax.training.run import RunDirectory, load_run
 
 
@@ -68,6 +69,8 @@ def export_model(
         config = dataclasses.replace(config, autoencoders=kept, solver=theirs.solver)
         params["autoencoders"] = {name: found.params[name] for name in kept}
     provenance = {**config.provenance, "run": run.config.run_id, "step": step, "parameters": "average (EMA)"}
+    if LATENTS in run.config.data:
+        provenance[LATENTS] = run.config.data[LATENTS]
     config = dataclasses.replace(config, provenance=provenance)
     return save_model(out, config, params, overwrite=overwrite, track=track)
 

@@ -7,12 +7,13 @@ out, and everything else is kept as it is.
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
 import numpy as np
 
-from copgen_jax.checkpoints import load_config, load_hashes
+from copgen_jax.checkpoints import latents_of_each, load_config, load_hashes
 from copgen_jax.checkpoints.model_directory import BACKBONE, load_network
 from copgen_jax.checkpoints.shapes import flatten, unflatten
 from copgen_jax.config import ModelConfig
@@ -22,6 +23,8 @@ from copgen_jax.nn.backbone import Backbone
 from copgen_jax.types import Params
 
 POSITION = ("position_embedding",)
+LATENTS = "latents_of_each"
+"""In a run's data and an exported model's provenance: hash of the latents of each modality."""
 
 
 def fresh_params(backbone: Backbone, key: jax.Array) -> Params:
@@ -95,11 +98,20 @@ def check_fits(path: str | Path, theirs: ModelConfig, ours: ModelConfig) -> None
             )
 
 
-def check_latent_space(path: str | Path, latent_space: str, modalities: ModalitySet) -> None:
+def check_latent_space(
+    path: str | Path, latent_space: str, modalities: ModalitySet, each: Mapping[str, str] = MappingProxyType({})
+) -> None:
     """Refuse to start from a model that was trained on latents of other autoencoders.
 
-    The hash of a latent space covers all modalities together. Where the model has another set of them, only the scale
-    factors, which come from the data, can be compared.
+    The hash of a latent space covers all modalities together. Where the model has another set of them, the hashes of
+    each modality's latents are compared; where one side was written without these, the scale factors, which come from
+    the data.
+
+    Args:
+        path: model directory.
+        latent_space: hash of the latents to train on.
+        modalities: those to train.
+        each: hashes of their latents by modality, where they are known.
 
     Raises:
         InputError: other autoencoders made the latents.
@@ -111,6 +123,14 @@ def check_latent_space(path: str | Path, latent_space: str, modalities: Modality
             f"the latents were made by other autoencoders (latent space {latent_space[:12]}) than those of {path} "
             f"({there[:12]}): encode the data with this model, or start from the model that encoded them"
         )
+    theirs_of_each = known_latents(path)
+    for modality in modalities.images:
+        name = modality.name
+        if name in each and name in theirs_of_each and each[name] != theirs_of_each[name]:
+            raise InputError(
+                f"the latents of {name} were made by another autoencoder ({each[name][:12]}) than that of {path} "
+                f"({theirs_of_each[name][:12]}): encode the data with this model, or leave {name} out"
+            )
     for modality in modalities:
         known = theirs.modalities[modality.name].scale_factor if modality.name in theirs.modalities else None
         if known is not None and known != modality.scale_factor:
@@ -118,6 +138,13 @@ def check_latent_space(path: str | Path, latent_space: str, modalities: Modality
                 f"latents of {modality.name} have the scale factor {modality.scale_factor} here and {known} in {path}: "
                 f"they were made by other autoencoders"
             )
+
+
+def known_latents(path: str | Path) -> dict[str, str]:
+    """Hashes of the latents of each modality that a model directory knows: of its autoencoders, else of its run."""
+    config = load_config(path)
+    noted = config.provenance.get(LATENTS, {})
+    return (dict(noted) if isinstance(noted, Mapping) else {}) | latents_of_each(config, load_hashes(path))
 
 
 def flat_on_host(params: Params) -> dict[tuple[str, ...], np.ndarray]:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from random_models import random_model
 
 from copgen_jax.checkpoints import save_model
 from copgen_jax.checkpoints.shapes import backbone_shapes, flatten, unflatten
@@ -11,7 +12,14 @@ from copgen_jax.config import BackboneConfig, ModelConfig
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import DEMO, TINY
 from copgen_jax.model import build_backbone
-from copgen_jax.training.initialise import POSITION, check_latent_space, params_from_model, token_rows
+from copgen_jax.training.initialise import (
+    LATENTS,
+    POSITION,
+    check_latent_space,
+    known_latents,
+    params_from_model,
+    token_rows,
+)
 
 SIZES = BackboneConfig(width=8, depth=2, heads=2)
 
@@ -78,3 +86,21 @@ def test_other_scale_factors_are_other_latents(model):
     check_latent_space(model[0], "a" * 64, TINY)
     with pytest.raises(InputError, match=r"scale factor 0\.5 here and 0\.404247"):
         check_latent_space(model[0], "a" * 64, TINY.replace("DEM", scale_factor=0.5))
+
+
+def test_latents_of_each_modality(tmp_path):
+    """A model of other modalities is accepted or refused by the autoencoders alone, also where it has none itself."""
+    theirs = random_model(tmp_path / "model", TINY)
+    other = random_model(tmp_path / "other", TINY, seed=1)
+    each, others = (known_latents(path) for path in (theirs, other))
+    assert set(each) == {"DEM", "S2L2A_60m"}
+    ours = DEMO.subset(["DEM", "LULC", "timestamp"])
+    check_latent_space(theirs, "a" * 64, ours, each | {"LULC": "b" * 64})
+    check_latent_space(theirs, "a" * 64, ours, {"LULC": "b" * 64})
+    with pytest.raises(InputError, match="latents of DEM were made by another autoencoder"):
+        check_latent_space(theirs, "a" * 64, ours, others)
+    bare = config_of(ours, provenance={LATENTS: {"DEM": each["DEM"]}})
+    save_model(tmp_path / "bare", bare, {"backbone": unflatten(random_leaves(bare, 3)), "autoencoders": {}})
+    check_latent_space(tmp_path / "bare", "a" * 64, TINY, each)
+    with pytest.raises(InputError, match="latents of DEM were made by another autoencoder"):
+        check_latent_space(tmp_path / "bare", "a" * 64, TINY, others)

@@ -50,6 +50,8 @@ class Description:
     modalities: ModalitySet
     latent_space: str
     """Hash of the autoencoders, scale factors and modality set that made them: what a model must match."""
+    latents_of_each: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Hash by modality alone (`copgen_jax.checkpoints.latents_of_each`); empty where it was not written."""
     patches_per_cell: int
     s2_offset: int
     """What was added to 10000 x reflectance in the Sentinel-2 numbers the autoencoders saw."""
@@ -83,6 +85,7 @@ def attributes_of(description: Description, layouts: Mapping[str, Layout], *, so
         "format_version": FORMAT_VERSION,
         "software": software,
         "latent_space": description.latent_space,
+        "latents_of_each": dict(description.latents_of_each),
         "modalities": json.loads(config.to_json(description.modalities)),
         "moments": "posterior mean (first half of the last axis) and log-variance (second half) of the autoencoders, "
         "neither clipped nor multiplied by a modality's scale_factor",
@@ -115,6 +118,7 @@ def description_of(attributes: Mapping[str, Any], *, source: str) -> tuple[Descr
         description = Description(
             modalities=config.from_json(json.dumps(attributes["modalities"]), ModalitySet, source=source),
             latent_space=attributes["latent_space"],
+            latents_of_each=attributes.get("latents_of_each", {}),
             patches_per_cell=per_cell,
             s2_offset=attributes["s2_offset"],
             precision=attributes["precision"],
