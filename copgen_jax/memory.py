@@ -90,7 +90,9 @@ def _backbone_bytes(config: ModelConfig, size: int) -> int:
         return 0
     tokens, width = config.modalities.tokens, config.backbone.width
     skips = (config.backbone.depth // 2 + 4) * tokens * width * size
-    attention = 4 * tokens * width * size + config.backbone.heads * tokens**2 * (4 + 4 + size)
+    # A CPU takes one head at a time (`nn.attention`).
+    heads = 1 if jax.default_backend() == "cpu" else config.backbone.heads
+    attention = 4 * tokens * width * size + heads * tokens**2 * (4 + 4 + size)
     mlp = 2 * config.backbone.mlp_ratio * tokens * width * size
     return skips + max(attention, mlp)
 
