@@ -35,7 +35,7 @@ def start(command, env, **options):
 
 def run(command, env, *, expected=0):
     """Run to the end; returns what it said."""
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == expected, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
