@@ -42,7 +42,7 @@ def _head_by_head(
     """The same in a loop over heads, of a query that is scaled already.
 
     A head's logits stay in a processor's cache, and they are divided by their sum after the product with the values:
-    three to four times as fast there as all heads at once. The batch stays whole, so that devices can share it.
+    about three times as fast there as all heads at once. The batch stays whole, so that devices can share it.
     """
 
     def attend(head: tuple[Array, Array, Array]) -> Array:

@@ -40,6 +40,7 @@ def test_quick(name, tmp_path):
     assert "a quick run" in page.read_text()
 
 
+@pytest.mark.slow
 def test_contestants_take_turns_and_say_what_they_took():
     work = Work(side="jax", task="matmul", options={"shape": (64, 64, 64)})
     found = contest({"a": work, "b": work}, rounds=4)
