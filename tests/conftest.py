@@ -17,8 +17,20 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
 
 
+LONGEST_FIRST = (
+    "test_sharded_training.py",
+    "test_main_job.py",
+    "test_resuming.py",
+    "test_autoencoder_run.py",
+    "test_encode_kills.py",
+)
+"""Files that take minutes: begun first, so that no worker waits for another at the end."""
+
+
 def pytest_collection_modifyitems(config, items):
     """What a root of golden vectors lacks is not collected: pytest would skip the test of an empty table."""
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
     empty = [item for item in items if any("empty parameter set" in str(m.kwargs) for m in item.iter_markers("skip"))]
     config.hook.pytest_deselected(items=empty)
     items[:] = [item for item in items if item not in empty]

@@ -18,7 +18,9 @@ def counted(function, *arguments):
 
 
 @pytest.mark.parametrize("size", ["base", pytest.param("huge", marks=pytest.mark.slow)])
-def test_backbone(size):
+def test_backbone(monkeypatch, size):
+    """With attention of all heads at once: XLA counts the body of a loop over heads once."""
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     config = preset(size)
     network = unrolled(config)
     latents = {m.name: jax.ShapeDtypeStruct((1, *m.latent_shape), np.float32) for m in config.modalities}

@@ -113,7 +113,8 @@ def test_drawings_are_xml_and_stay_inside():
 def test_ticks_are_few_round_and_inside(low, width):
     found = ticks(low, low + width)
     assert len(found) <= 7
-    assert all(low - 1e-6 * (1 + abs(low)) <= t <= low + width + 1e-6 * (1 + abs(low)) for t in found)
+    slack = 1e-6 * (abs(low) + width)
+    assert all(low - slack <= t <= low + width + slack for t in found)
 
 
 def test_csv_keeps_all_digits_and_starts_no_formula():

@@ -26,7 +26,7 @@ def tiny(**options):
 
 @pytest.fixture(scope="module")
 def params():
-    return tiny().init(jax.random.key(0), *inputs(TINY))["params"]
+    return jax.jit(tiny().init)(jax.random.key(0), *inputs(TINY))["params"]
 
 
 def test_layer_norm_keeps_its_digits_on_a_large_mean():
@@ -74,8 +74,8 @@ def test_rematerialisation_changes_no_gradient(params, remat):
     def loss(p, backbone):
         return sum(jnp.square(y).mean() for y in backbone.apply({"params": p}, latents, times).values())
 
-    plain = jax.grad(loss)(params, tiny())
-    again = jax.grad(loss)(params, tiny(remat=remat))
+    plain = jax.jit(jax.grad(loss), static_argnums=1)(params, tiny())
+    again = jax.jit(jax.grad(loss), static_argnums=1)(params, tiny(remat=remat))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6, rtol=1e-4), plain, again)
 
 
@@ -122,10 +122,11 @@ def test_a_missing_modality_and_a_wrong_shape_are_named(params):
 def test_autoencoder_shapes_and_bfloat16():
     vae = Autoencoder(channels=3, base_width=8, multipliers=(1, 2, 2), blocks=1, latent_channels=4, groups=4)
     x = np.random.default_rng(0).standard_normal((2, 16, 16, 3), np.float32)
-    variables = vae.init(jax.random.key(0), x)
-    moments = vae.apply(variables, x, method="encode")
+    variables = jax.jit(vae.init)(jax.random.key(0), x)
+    encode = jax.jit(lambda vae, x: vae.apply(variables, x, method="encode"), static_argnums=0)
+    moments = encode(vae, x)
     assert moments.shape == (2, 4, 4, 8)
-    assert vae.apply(variables, moments[..., :4], method="decode").shape == x.shape
-    rough = vae.clone(dtype=jnp.bfloat16).apply(variables, x, method="encode")
+    assert jax.eval_shape(lambda z: vae.apply(variables, z, method="decode"), moments[..., :4]).shape == x.shape
+    rough = encode(vae.clone(dtype=jnp.bfloat16), x)
     assert rough.dtype == jnp.float32
     np.testing.assert_allclose(rough, moments, atol=0.1)

@@ -199,6 +199,7 @@ def test_start_from_what_does_not_fit(whole):
         warm_params(whole.path, other.model, "DEM", marked(other), init_from="S1RTC")
 
 
+@pytest.mark.slow
 def test_command_continues_on_eight_devices(whole, stopped, tmp_path, capsys):
     """The command goes on with the library's run of one device, and comes to the same losses and latents."""
     path = shutil.copytree(stopped.path, tmp_path / "run")
