@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from copgen_jax.data.majortom import Issue, Limits, Observation, Source, cell_named, open_data
+from copgen_jax.data.majortom import Cell, Issue, Limits, Observation, Source, cell_named, open_data
 from copgen_jax.data.world import OFFSET, World
+from copgen_jax.data.world import Patch as DrawnPatch
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
 
@@ -66,16 +67,7 @@ class WorldCells:
 
     def read(self, name: str) -> Observation:
         """One cell."""
-        cell = self._world.cell(name)
-        images = self.modalities.images
-        return Observation(
-            name=name,
-            cell=cell_named(name),
-            ground=cell.ground,
-            rasters={m.name: cell[m.name] for m in images},
-            date=np.datetime64(cell.values.get("timestamp", "NaT"), "D"),
-            s2_offsets={m.product: OFFSET for m in images if m.encoding == "reflectance"},
-        )
+        return _observation(name, self._world.cell(name), self.modalities, cell_named(name))
 
 
 class WorldPatches:
@@ -97,13 +89,17 @@ class WorldPatches:
 
     def read(self, name: str) -> Observation:
         """One patch, as a tile that is no larger."""
-        patch = self._world.at(*self._places[name])
-        images = self.modalities.images
-        return Observation(
-            name=name,
-            cell=None,
-            ground=patch.ground,
-            rasters={m.name: patch[m.name] for m in images},
-            date=np.datetime64(patch.values.get("timestamp", "NaT"), "D"),
-            s2_offsets={m.product: OFFSET for m in images if m.encoding == "reflectance"},
-        )
+        return _observation(name, self._world.at(*self._places[name]), self.modalities, None)
+
+
+def _observation(name: str, drawn: DrawnPatch, modalities: ModalitySet, cell: Cell | None) -> Observation:
+    """What the world drew, as if it had been read from files."""
+    images = modalities.images
+    return Observation(
+        name=name,
+        cell=cell,
+        ground=drawn.ground,
+        rasters={m.name: drawn[m.name] for m in images},
+        date=np.datetime64(drawn.values.get("timestamp", "NaT"), "D"),
+        s2_offsets={m.product: OFFSET for m in images if m.encoding == "reflectance"},
+    )

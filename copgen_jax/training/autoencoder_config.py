@@ -83,12 +83,6 @@ class AutoencoderHabits(Habits):
     measured_patches: int = 256
     """Patches of each: training patches for the scale factor, held-out ones for the reconstruction."""
 
-    def __post_init__(self):
-        super().__post_init__()
-        for name in ("measure_every", "measured_patches"):
-            if getattr(self, name) < 1:
-                raise InputError(f"habits.{name} is {getattr(self, name)}; expected one or more")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AutoencoderTraining:

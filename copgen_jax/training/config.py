@@ -72,7 +72,7 @@ class Habits:
     """Of one device, for the MFU; None takes the maker's figure where the device is known."""
 
     def __post_init__(self):
-        for name in ("steps", "log_every", "save_every", "keep_last", "keep_every", "stop_after_bad"):
+        for name in (field.name for field in dataclasses.fields(self) if field.type is int):
             if getattr(self, name) < 1:
                 raise InputError(f"habits.{name} is {getattr(self, name)}; expected one or more")
 
@@ -83,11 +83,6 @@ class BackboneHabits(Habits):
 
     sample_every: int = 10_000
     """Steps between two sheets of samples; there is one at the beginning and at the end too."""
-
-    def __post_init__(self):
-        super().__post_init__()
-        if self.sample_every < 1:
-            raise InputError(f"habits.sample_every is {self.sample_every}; expected one or more")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,10 +2,13 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-m", "copgen_jax.cli"]
@@ -57,6 +60,27 @@ def wait_for(condition, process, *, seconds=120):
         assert time.monotonic() < limit, "waited in vain"
         time.sleep(0.005)
     return True
+
+
+def told_to_stop(process, out):
+    """SIGTERM after four rows: the process saves, says so and leaves with 75. Returns the step it stopped at."""
+    assert wait_for(lambda: len(lines(out / "metrics.jsonl")) >= 4, process), process.communicate()[0]
+    process.send_signal(signal.SIGTERM)
+    said = process.communicate()[0]
+    assert process.returncode == 75, said
+    assert "stopped, continue with --resume" in said
+    stopped = lines(out / "events.jsonl")[-1]
+    assert stopped["event"] == "preempted"
+    return stopped["step"]
+
+
+def assert_curves_agree(again, uninterrupted, *, equal_until, rel):
+    """The same steps; rows equal up to the step where the run was stopped, losses near from there on."""
+    assert [row["step"] for row in again] == [row["step"] for row in uninterrupted]
+    for row, expected in zip(again, uninterrupted, strict=True):
+        assert row["loss"] == pytest.approx(expected["loss"], rel=rel)
+        if row["step"] <= equal_until:
+            assert row == expected
 
 
 def unfinished_saves(events):

@@ -14,7 +14,18 @@ import pytest
 from latent_stores import DESCRIPTION, make_store
 
 sys.path.insert(0, str(Path(__file__).parent))
-from processes import COMMAND, LAUNCHER, environment, lines, run, start, unfinished_saves, wait_for
+from processes import (
+    COMMAND,
+    LAUNCHER,
+    assert_curves_agree,
+    environment,
+    lines,
+    run,
+    start,
+    told_to_stop,
+    unfinished_saves,
+    wait_for,
+)
 
 from copgen_jax.cli import main
 
@@ -90,22 +101,11 @@ def test_killed_again_and_again(place, store, uninterrupted, kills):
 def test_told_to_stop_it_saves_and_goes_on_on_two_processes(place, store, uninterrupted):
     out = place / "stopped"
     process = start(command(store, out), environment(place / "cache"))
-    assert wait_for(lambda: len(lines(out / "metrics.jsonl")) >= 4, process), process.communicate()[0]
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate()[0]
-    assert process.returncode == 75, said
-    assert "stopped, continue with --resume" in said
-    stopped = lines(out / "events.jsonl")[-1]
-    assert stopped["event"] == "preempted"
-    assert 4 <= stopped["step"] < STEPS
+    stopped = told_to_stop(process, out)
+    assert 4 <= stopped < STEPS
     two = [*LAUNCHER, "--processes", "2", "--", *command(store, out, "--config.habits.fsdp=2")]
     run(two, environment(place / "cache"))
-    again = curve(out)
-    assert [row["step"] for row in again] == [row["step"] for row in uninterrupted]
-    for row, expected in zip(again, uninterrupted, strict=True):
-        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-4)
-        if row["step"] <= stopped["step"]:
-            assert row == expected
+    assert_curves_agree(curve(out), uninterrupted, equal_until=stopped, rel=1e-4)
 
 
 @pytest.mark.slow

@@ -11,7 +11,18 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from processes import COMMAND, LAUNCHER, environment, lines, run, start, unfinished_saves, wait_for
+from processes import (
+    COMMAND,
+    LAUNCHER,
+    assert_curves_agree,
+    environment,
+    lines,
+    run,
+    start,
+    told_to_stop,
+    unfinished_saves,
+    wait_for,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -69,20 +80,9 @@ def test_killed_again_and_again(place, uninterrupted):
 def test_told_to_stop_it_saves_and_goes_on_on_two_processes(place, uninterrupted):
     out, env = place / "stopped", environment(place / "cache")
     process = start(command(out), env)
-    assert wait_for(lambda: len(lines(out / "metrics.jsonl")) >= 4, process), process.communicate()[0]
-    process.send_signal(signal.SIGTERM)
-    said = process.communicate()[0]
-    assert process.returncode == 75, said
-    assert "stopped, continue with --resume" in said
-    stopped = lines(out / "events.jsonl")[-1]
-    assert stopped["event"] == "preempted"
+    stopped = told_to_stop(process, out)
     run([*LAUNCHER, "--processes", "2", "--", *command(out)], env)
-    again = curve(out)
-    assert [row["step"] for row in again] == [row["step"] for row in uninterrupted]
-    for row, expected in zip(again, uninterrupted, strict=True):
-        assert row["loss"] == pytest.approx(expected["loss"], rel=1e-3)
-        if row["step"] <= stopped["step"]:
-            assert row == expected
+    assert_curves_agree(curve(out), uninterrupted, equal_until=stopped, rel=1e-3)
     one, two = (json.loads((place / name / "autoencoder.json").read_text()) for name in ("whole", "stopped"))
     assert two["scale_factor"] == pytest.approx(one["scale_factor"], rel=1e-3)
     assert (out / "sheets" / f"{STEPS:07d}.png").exists()
