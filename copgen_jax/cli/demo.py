@@ -30,16 +30,16 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.generate.drawers import ModelDrawer, Simulator
 
     if arguments.model:
-        generator = load(arguments.model, track=terminal.track)
-        drawer = ModelDrawer(generator=generator, seed=arguments.seed)
-        terminal.say(f"Drawn by {drawer.name}, beside the simulator.")
+        model = ModelDrawer(generator=load(arguments.model, track=terminal.track), seed=arguments.seed)
+        world = World(arguments.seed, model.modalities)
+        terminal.say(f"Drawn by {model.name}, beside the simulator.")
     else:
-        drawer = Simulator(world=World(arguments.seed))
-        terminal.say(f"No trained model ships with this version: drawn by {drawer.name}.")
+        model, world = None, World(arguments.seed)
+        terminal.say(f"No trained model ships with this version: drawn by {Simulator.name}.")
     record = write_demo(
         arguments.out,
-        drawer=drawer,
-        seed=arguments.seed,
+        world=world,
+        model=model,
         place=arguments.place,
         members=arguments.members,
         overwrite=arguments.overwrite,

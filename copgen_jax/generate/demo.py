@@ -20,8 +20,7 @@ from copgen_jax.data.world.world import Patch
 from copgen_jax.errors import InputError
 from copgen_jax.files import file_aside
 from copgen_jax.generate.demo_page import demo_page
-from copgen_jax.generate.drawers import Drawer, Simulator, as_samples
-from copgen_jax.modalities import COPGEN
+from copgen_jax.generate.drawers import Drawer, ModelDrawer, Simulator, as_samples
 from copgen_jax.progress import Track, silently
 from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
 from copgen_jax.rasters.samples import Samples
@@ -45,36 +44,37 @@ MEASURED = "S2L2A_10m"
 
 
 def write_demo(
-    out: str | Path, *, drawer: Drawer, seed: int, place: int, members: int, overwrite: bool, track: Track = silently
+    out: str | Path,
+    *,
+    world: World,
+    model: ModelDrawer | None,
+    place: int,
+    members: int,
+    overwrite: bool,
+    track: Track = silently,
 ) -> dict[str, Any]:
     """Write the demo's rasters, stores and pictures and OUT/index.html. Returns what was written and measured.
 
     Args:
         out: the directory.
-        drawer: who draws; a model, or the simulator of the world with this seed.
-        seed: of the world.
+        world: where the place lies, on the model's grids.
+        model: what draws, beside the world's simulator; None for the simulator alone.
         place: number of the place in that world.
         members: draws per condition.
         overwrite: replace an earlier demo.
         track: told about draws.
 
     Raises:
-        InputError: the directory holds something, fewer than two members, a model that lacks something the demo shows,
-            or the disk is full.
+        InputError: the directory holds something, fewer than two members, or the disk is full.
     """
     if members < 2:
         raise InputError(f"{members} members are asked for; the demo shows a spread, so two or more")
-    lacking = [name for name in COPGEN.names if name not in drawer.modalities]
-    if lacking:
-        raise InputError(f"{drawer.name} has no {lacking[0]}; the demo needs a model of all twelve modalities")
     out = Path(out)
     if (out / PAGE).exists() and not overwrite:
         raise InputError(f"{out} exists already; choose another place, or pass --overwrite")
-    world = World(seed, drawer.modalities)
     simulator = Simulator(world=world)
-    drawers: dict[str, Drawer] = {"": drawer}
-    if not isinstance(drawer, Simulator):
-        drawers["-simulator"] = simulator
+    drawers: dict[str, Drawer] = {"": simulator} if model is None else {"": model, "-simulator": simulator}
+    drawer = drawers[""]
     truth = world.patch(place)
     demo = _Demo(out=out, members=members, overwrite=overwrite, track=track)
     for season, date in SEASONS.items():
@@ -88,10 +88,10 @@ def write_demo(
     page = demo_page(
         drawn_by=drawer.name,
         truth=truth,
-        seed=seed,
+        seed=world.seed,
         members=members,
         seasons=SEASONS,
-        has_simulator=len(drawers) > 1,
+        has_model=model is not None,
         errors=errors,
         narrowing=narrowing,
     )

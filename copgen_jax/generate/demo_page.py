@@ -13,7 +13,7 @@ def demo_page(
     seed: int,
     members: int,
     seasons: Iterable[str],
-    has_simulator: bool,
+    has_model: bool,
     errors: Mapping[str, float] | None,
     narrowing: Mapping[str, Mapping[str, float]],
 ) -> str:
@@ -25,16 +25,16 @@ def demo_page(
         seed: of its world.
         members: draws per condition.
         seasons: folders of the seasons.
-        has_simulator: whether the simulator's draws lie beside, in folders named SEASON-simulator.
+        has_model: whether a model drew, and the simulator's draws lie beside in folders named SEASON-simulator.
         errors: of the reverse direction (`copgen_jax.generate.demo.reverse_errors`), if it was drawn.
         narrowing: by who drew, the spread by what was given.
     """
     latitude, longitude = truth["location"]
     where = f"{latitude:.2f}, {longitude:.2f} (cell {truth.cell}) of the synthetic world {seed}"
-    shown = "\n".join(_season(season, has_simulator) for season in seasons)
+    shown = "\n".join(_season(season, has_model) for season in seasons)
     return _TEMPLATE.format(
         drawn_by=html.escape(drawn_by),
-        who=_MODEL if has_simulator else _NO_MODEL,
+        who=_MODEL if has_model else _NO_MODEL,
         where=html.escape(where),
         members=members,
         seasons=shown,
@@ -43,10 +43,10 @@ def demo_page(
     )
 
 
-def _season(season: str, has_simulator: bool) -> str:
+def _season(season: str, has_model: bool) -> str:
     name = html.escape(season)
     shown = f"<h2>{name.title()}</h2>{_sheet(name, 'Given maps, drawn radar and optical images, mean and spread')}"
-    if has_simulator:
+    if has_model:
         shown += (
             f"<h3>The same by the simulator: what a perfect model would draw</h3>"
             f"{_sheet(f'{name}-simulator', 'Draws of the simulator given the same')}"

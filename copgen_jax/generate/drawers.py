@@ -12,6 +12,7 @@ import numpy as np
 
 from copgen_jax.data.world import World
 from copgen_jax.data.world.world import Patch
+from copgen_jax.errors import InputError
 from copgen_jax.generate.generator import Generator, Work
 from copgen_jax.generate.request import Request
 from copgen_jax.modalities import COPGEN, Modality, ModalitySet
@@ -87,10 +88,15 @@ class Simulator:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelDrawer:
-    """A trained model, asked through the same door as `copgen generate`."""
+    """A model of all twelve modalities, asked through the same door as `copgen generate`."""
 
     generator: Generator
     seed: int
+
+    def __post_init__(self):
+        lacking = [name for name in COPGEN.names if name not in self.modalities]
+        if lacking:
+            raise InputError(f"{self.name} has no {lacking[0]}; the demo needs a model of all twelve modalities")
 
     @property
     def name(self) -> str:
