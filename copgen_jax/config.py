@@ -120,7 +120,7 @@ class ModelConfig:
 
 
 COPGEN_AUTOENCODERS = {m.name: AutoencoderConfig() for m in COPGEN.images}
-_SMALL_AUTOENCODER = AutoencoderConfig(base_width=16, multipliers=(1, 2, 2, 2), blocks=1, groups=8)
+_SMALL_AUTOENCODER = AutoencoderConfig(base_width=16, multipliers=(1, 1, 2, 3), blocks=1, groups=4)
 _TINY_AUTOENCODER = AutoencoderConfig(base_width=8, multipliers=(1, 1, 1, 1), blocks=1, groups=4)
 
 BASE = ModelConfig(autoencoders=COPGEN_AUTOENCODERS)

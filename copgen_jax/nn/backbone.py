@@ -21,7 +21,7 @@ import numpy as np
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.nn.attention import Implementation, attention
-from copgen_jax.nn.layers import LayerNorm, fan_in_uniform, patchify, unpatchify
+from copgen_jax.nn.layers import LayerNorm, fan_in_uniform, gelu, patchify, product, unpatchify
 from copgen_jax.types import Array, Float, Latents, Timesteps
 
 MAX_PERIOD = 10_000.0
@@ -70,13 +70,18 @@ class Block(nn.Module):
             attended = self._dense(width, "proj")(heads.reshape(batch, tokens, width))
             x = LayerNorm(name="norm_attention")(x + attended)
         with jax.named_scope("mlp"):
-            hidden = nn.gelu(self._dense(self.mlp_ratio * width, "mlp_in")(x), approximate=False)
+            hidden = gelu(self._dense(self.mlp_ratio * width, "mlp_in")(x))
             x = LayerNorm(name="norm_mlp")(x + self._dense(width, "mlp_out")(hidden))
         return x, x
 
     def _dense(self, features: int, name: str, use_bias: bool = True) -> nn.Dense:
         return nn.Dense(
-            features, use_bias=use_bias, dtype=self.dtype, kernel_init=nn.initializers.normal(0.02), name=name
+            features,
+            use_bias=use_bias,
+            dtype=self.dtype,
+            kernel_init=nn.initializers.normal(0.02),
+            dot_general=product,
+            name=name,
         )
 
 

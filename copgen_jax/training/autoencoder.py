@@ -96,7 +96,12 @@ class AutoencoderPlan:
         """The state before the first update, to be traced."""
         key = jax.random.key(self.training.seed, impl="threefry2x32")
         return start_autoencoder(
-            self.autoencoder, self.discriminator, self.training.optimiser, key, self.modality.image_shape
+            self.autoencoder,
+            self.discriminator,
+            self.training.optimiser,
+            key,
+            self.modality.image_shape,
+            start=self.training.start,
         )
 
     def state_shapes(self) -> AutoencoderState:

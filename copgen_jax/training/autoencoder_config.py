@@ -1,11 +1,16 @@
 """What a training run of an autoencoder is asked to do, as data. The defaults are the published run."""
 
 import dataclasses
+import typing
+from typing import Literal
 
 from copgen_jax.config import AutoencoderConfig, ModelConfig, preset
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.modalities import COPGEN, ModalitySet
 from copgen_jax.training.config import Habits
+
+Start = Literal["published", "averages"]
+"""Initial values: drawn as published, or such that the network shrinks by averaging and enlarges by repeating."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,6 +105,8 @@ class AutoencoderTraining:
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     loss: LossConfig = LossConfig()
     optimiser: AutoencoderOptimiser = AutoencoderOptimiser()
+    start: Start = "published"
+    """Short runs do better with averages: see `copgen_jax.training.autoencoder_start.averaging_start`."""
     batch_size: int = 16
     seed: int = 0
     dtype: str = "float32"
@@ -109,8 +116,9 @@ class AutoencoderTraining:
     def __post_init__(self):
         if self.batch_size < 1:
             raise InputError(f"batch_size is {self.batch_size}; expected one or more")
-        if self.dtype not in ("float32", "bfloat16"):
-            raise InputError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
+        for name, accepted in (("dtype", ("float32", "bfloat16")), ("start", typing.get_args(Start))):
+            if getattr(self, name) not in accepted:
+                raise InputError(f"{name} is {getattr(self, name)!r}; expected {' or '.join(accepted)}")
         if not 0 <= self.seed < 2**32:
             raise InputError(f"seed is {self.seed}; expected a whole number from 0 to {2**32 - 1}")
 
@@ -166,9 +174,12 @@ TRAININGS = {
     "demo": _small(
         "demo",
         discriminator=DiscriminatorConfig(width=16, strided=2),
-        loss=LossConfig(discriminator_start=4000),
-        optimiser=AutoencoderOptimiser(learning_rate=1e-3, decay_steps=8000, floor=0.02, ema_start=100),
-        habits=AutoencoderHabits(steps=8000, save_every=1000, keep_every=4000, measure_every=4000),
+        loss=LossConfig(discriminator_weight=0.0),
+        optimiser=AutoencoderOptimiser(
+            learning_rate=1e-3, decay_steps=2400, floor=0.01, beta2=0.99, ema_every=1, ema_start=100, ema_rate=0.99
+        ),
+        start="averages",
+        habits=AutoencoderHabits(steps=2400, save_every=200, keep_every=2400, measure_every=800),
     ),
     "tiny": _small(
         "tiny",

@@ -19,7 +19,7 @@ import optax
 from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.nn.discriminator import STATISTICS, Discriminator
 from copgen_jax.nn.perceptual import LpipsParams
-from copgen_jax.training.autoencoder_config import AutoencoderOptimiser, LossConfig
+from copgen_jax.training.autoencoder_config import AutoencoderOptimiser, LossConfig, Start
 from copgen_jax.training.autoencoder_loss import (
     DiscriminatorTerms,
     GeneratorTerms,
@@ -28,6 +28,7 @@ from copgen_jax.training.autoencoder_loss import (
     generator_gradients,
     reconstruct,
 )
+from copgen_jax.training.autoencoder_start import averaging_start
 from copgen_jax.types import Params
 
 FLIP, FIRST_SAMPLE, SECOND_SAMPLE = 0, 1, 2
@@ -102,11 +103,19 @@ def discriminator_factor(step: jax.Array, config: LossConfig) -> jax.Array:
 
 
 def start_autoencoder(
-    autoencoder: Autoencoder, discriminator: Discriminator | None, config: AutoencoderOptimiser, key: jax.Array, shape
+    autoencoder: Autoencoder,
+    discriminator: Discriminator | None,
+    config: AutoencoderOptimiser,
+    key: jax.Array,
+    shape: tuple[int, ...],
+    *,
+    start: Start = "published",
 ) -> AutoencoderState:
     """The state before the first update, to be traced; `shape` is (H, W, C) of an image."""
     image = jnp.zeros((1, *shape), jnp.float32)
     params = autoencoder.init(jax.random.fold_in(key, 0), image)["params"]
+    if start == "averages":
+        params = averaging_start(params, jax.random.fold_in(key, 2))
     judge: Mapping[str, Any] = {"params": {}, STATISTICS: {}}
     if discriminator is not None:
         judge = discriminator.init(jax.random.fold_in(key, 1), image)
