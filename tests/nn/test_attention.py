@@ -16,9 +16,9 @@ def test_head_by_head_is_all_heads_at_once(monkeypatch, dtype, tolerance):
     def on(backend):
         monkeypatch.setattr(jax, "default_backend", lambda: backend)
         out, gradient = jax.value_and_grad(
-            lambda q: jnp.sum(jnp.square(attention(q, *arrays[1:]).astype(jnp.float32)))
-        )(arrays[0])
-        return attention(*arrays), out, gradient
+            lambda q, k, v: jnp.sum(jnp.square(attention(q, k, v).astype(jnp.float32))), argnums=(0, 1, 2)
+        )(*arrays)
+        return attention(*arrays), out, *gradient
 
     for one, other in zip(on("cpu"), on("gpu"), strict=True):
         assert one.dtype == other.dtype

@@ -10,7 +10,7 @@ from copgen_jax.modalities import TINY
 from copgen_jax.nn.attention import attention
 from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.nn.backbone import Backbone
-from copgen_jax.nn.layers import GroupNorm, LayerNorm, patchify, unpatchify
+from copgen_jax.nn.layers import GroupNorm, LayerNorm, gelu, patchify, product, unpatchify
 
 
 def inputs(modalities, batch=2, seed=0):
@@ -35,6 +35,50 @@ def test_layer_norm_keeps_its_digits_on_a_large_mean():
     wide = x.astype(np.float64)
     truth = (wide - wide.mean(-1, keepdims=True)) / np.sqrt(wide.var(-1, keepdims=True) + 1e-5)
     np.testing.assert_allclose(y, truth, atol=5e-4)
+
+
+def plain_layer_norm(x, scale, bias):
+    centred = x - x.mean(-1, keepdims=True)
+    return centred / jnp.sqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5) * scale + bias
+
+
+STATED = {
+    "LayerNorm": (
+        lambda x, scale, bias: LayerNorm().apply({"params": {"scale": scale, "bias": bias}}, x),
+        plain_layer_norm,
+        [(3, 5, 6), (6,), (6,)],
+    ),
+    "gelu": (gelu, lambda x: x * jax.scipy.stats.norm.cdf(x), [(3, 5, 6)]),
+    "product": (product, lambda x, kernel: jnp.einsum("bni,io->bno", x, kernel), [(3, 5, 6), (6, 4)]),
+}
+"""Name -> (function that states its gradient, its definition, shapes of the arguments)."""
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_stated_gradients_are_those_of_the_definition(name):
+    ours, definition, shapes = STATED[name]
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True), jax.numpy_rank_promotion("allow"):
+        arrays = [jnp.asarray(rng.normal(0.5, 2, shape)) for shape in shapes]
+        out, back = jax.vjp(definition, *arrays)
+        pull = jnp.asarray(rng.standard_normal(out.shape))
+        expected = out, *back(pull)
+    single = [jnp.asarray(np.asarray(a), jnp.float32) for a in arrays]
+    out, back = jax.vjp(ours, *single)
+    for one, other in zip((out, *back(jnp.asarray(np.asarray(pull), jnp.float32))), expected, strict=True):
+        assert one.dtype == jnp.float32
+        np.testing.assert_allclose(one, other, atol=2e-6 * np.abs(other).max())
+
+
+def test_stated_gradients_keep_the_dtype_of_their_input():
+    x, kernel = jnp.ones((2, 3, 4), jnp.bfloat16), jnp.ones((4, 5), jnp.bfloat16)
+    for function in (
+        gelu,
+        lambda x: product(x, kernel),
+        lambda x: LayerNorm().init_with_output(jax.random.key(0), x)[0],
+    ):
+        out, back = jax.vjp(function, x)
+        assert (out.dtype, back(out)[0].dtype) == (jnp.bfloat16, jnp.bfloat16)
 
 
 def test_group_norm_keeps_its_digits_on_a_large_mean():

@@ -14,6 +14,7 @@ from copgen_jax.errors import InputError
 from copgen_jax.modalities import COPGEN, DEMO, ModalitySet
 from copgen_jax.model import build_autoencoder
 from copgen_jax.nn.discriminator import Discriminator
+from copgen_jax.training import autoencoder_start
 from copgen_jax.training.autoencoder_config import TRAININGS, AutoencoderOptimiser, AutoencoderTraining, LossConfig
 from copgen_jax.training.autoencoder_data import DrawnImages, ImageBatches, StoredImages
 from copgen_jax.training.autoencoder_measure import measure_latents, measure_reconstructions, padded
@@ -43,6 +44,29 @@ def test_published_learning_rate():
     for k in (0, 1, 1000, 250_000, 400_000, 499_999, 500_000, 600_000):
         expected = 5e-6 * max(max(1 - k / 500_000, 0) ** 0.95, 0.2)
         np.testing.assert_allclose(rate(k), expected, rtol=1e-5)
+
+
+def test_averaging_start_sees_and_paints_block_means_only(monkeypatch):
+    """With nothing kept of the draw: the encoder's middle depends on 8 x 8 means alone, and what comes out is flat."""
+    monkeypatch.setattr(autoencoder_start, "DRAWN_SHARE", 0.0)
+    model = AutoencoderTraining(**vars(TRAININGS["demo"]) | {"modality": "S2L2A_10m"}).model()
+    autoencoder = build_autoencoder(model, "S2L2A_10m")
+    images = jax.random.uniform(jax.random.key(1), (2, 32, 32, 4))
+    params = autoencoder.init(jax.random.key(0), images)["params"]
+    params = autoencoder_start.averaging_start(params, jax.random.key(2))
+    means = images.reshape(2, 4, 8, 4, 8, 4).mean((2, 4))
+    flat = jnp.repeat(jnp.repeat(means, 8, 1), 8, 2)
+
+    def inside(images):
+        moments, state = autoencoder.apply({"params": params}, images, method="encode", capture_intermediates=True)
+        return moments, state["intermediates"]["encoder"]["mid_block_2"]["__call__"][0]
+
+    (_, middle), (moments, of_means) = inside(images), inside(flat)
+    np.testing.assert_allclose(middle, of_means, atol=1e-5)
+    assert np.asarray(middle).std() > 0.05
+    np.testing.assert_allclose(moments[..., 8:].mean(), autoencoder_start.FIRST_LOG_VARIANCE, atol=0.5)
+    painted = autoencoder.apply({"params": params}, moments[..., :8], method="decode").reshape(2, 4, 8, 4, 8, 4)
+    np.testing.assert_allclose(painted, np.broadcast_to(painted[:, :, :1, :, :1], painted.shape), atol=1e-4)
 
 
 def test_published_average():
