@@ -46,26 +46,35 @@ def test_published_learning_rate():
         np.testing.assert_allclose(rate(k), expected, rtol=1e-5)
 
 
+def _middle(module, _):
+    return module.name == "mid_block_2"
+
+
 def test_averaging_start_sees_and_paints_block_means_only(monkeypatch):
     """With nothing kept of the draw: the encoder's middle depends on 8 x 8 means alone, and what comes out is flat."""
     monkeypatch.setattr(autoencoder_start, "DRAWN_SHARE", 0.0)
     model = AutoencoderTraining(**vars(TRAININGS["demo"]) | {"modality": "S2L2A_10m"}).model()
     autoencoder = build_autoencoder(model, "S2L2A_10m")
-    images = jax.random.uniform(jax.random.key(1), (2, 32, 32, 4))
-    params = autoencoder.init(jax.random.key(0), images)["params"]
-    params = autoencoder_start.averaging_start(params, jax.random.key(2))
-    means = images.reshape(2, 4, 8, 4, 8, 4).mean((2, 4))
-    flat = jnp.repeat(jnp.repeat(means, 8, 1), 8, 2)
+    images = jax.random.uniform(jax.random.key(1), (2, 16, 16, 4))
+    blocks = images.reshape(2, 2, 8, 2, 8, 4)
+    means = jnp.broadcast_to(blocks.mean((2, 4), keepdims=True), blocks.shape).reshape(images.shape)
 
-    def inside(images):
-        moments, state = autoencoder.apply({"params": params}, images, method="encode", capture_intermediates=True)
-        return moments, state["intermediates"]["encoder"]["mid_block_2"]["__call__"][0]
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(lambda: autoencoder.init(jax.random.key(0), images)["params"])
+    drawn = jax.tree.map(lambda s: 0.1 * rng.standard_normal(s.shape, np.float32), shapes)
+    params = autoencoder_start.averaging_start(jax.tree.map(jnp.asarray, drawn), jax.random.key(2))
 
-    (_, middle), (moments, of_means) = inside(images), inside(flat)
+    @jax.jit
+    def through(params, images):
+        moments, seen = autoencoder.apply({"params": params}, images, method="encode", capture_intermediates=_middle)
+        painted = autoencoder.apply({"params": params}, moments[..., :8], method="decode")
+        return moments, painted, seen["intermediates"]["encoder"]["mid_block_2"]["__call__"][0]
+
+    (moments, painted, middle), (_, _, of_means) = through(params, images), through(params, means)
     np.testing.assert_allclose(middle, of_means, atol=1e-5)
     assert np.asarray(middle).std() > 0.05
     np.testing.assert_allclose(moments[..., 8:].mean(), autoencoder_start.FIRST_LOG_VARIANCE, atol=0.5)
-    painted = autoencoder.apply({"params": params}, moments[..., :8], method="decode").reshape(2, 4, 8, 4, 8, 4)
+    painted = np.asarray(painted).reshape(blocks.shape)
     np.testing.assert_allclose(painted, np.broadcast_to(painted[:, :, :1, :, :1], painted.shape), atol=1e-4)
 
 
