@@ -1,0 +1,1 @@
+"""How models that ship were trained, as programs."""

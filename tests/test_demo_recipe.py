@@ -1,0 +1,71 @@
+"""The demo model's recipe and its gates: same commands, same numbers; a gate says met where it is, and only there."""
+
+import dataclasses
+import json
+import shlex
+
+import pytest
+
+from recipes.demo import gates
+from recipes.demo.__main__ import main
+from recipes.demo.stages import AUTOENCODERS, stages
+
+
+def table(path, header, rows):
+    path.write_text("\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n")
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """A report with a perfect model, a collapsed one, and the two rows of the simulator."""
+    columns = "model,cells,intra-set ratio,precision,recall,bias,rank width,rank bias,1-NN accuracy,spread/error"
+    rows = [("good", 0.95, 0.9, 0.9, 0.6, 1.0), ("collapsed", 0.1, 1.0, 0.0, 0.97, 0.1)]
+    rows += [(gates.IDEAL, 1.0, 0.98, 0.98, 0.5, 1.0), (gates.MEAN, 0.0, 1.0, 0.0, 0.97, 0.0)]
+    five = [(m, 100, intra, p, r, 0, 1, 0, nn, spread) for m, intra, p, r, nn, spread in rows]
+    table(tmp_path / "stochastic_five.csv", columns, five)
+    coverage = [(m, "model_coverage_mean", c) for m, c in zip([r[0] for r in rows], (0.9, 0.2, 0.95, 0.1), strict=True)]
+    table(tmp_path / "stochastic_columns.csv", "model,column,mean", coverage)
+    header = "model,band,given,spread,of the first,of the one before,95 % from,to,cells narrower,cells"
+    steps = {"good": (0.9, 0.8, 1.0), gates.IDEAL: (0.92, 0.85, 0.99), "collapsed": (1.2, 1.1, 1.3)}
+    narrowing = [(m, "all", "DEM", 1, 1, 1.0, 1.0, 1.0, 0, 100) for m in steps]
+    narrowing += [(m, "all", "+ date", 1, 1, *step, 0.5, 100) for m, step in steps.items()]
+    table(tmp_path / "narrowing.csv", header, narrowing)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("model", "missed"),
+    [
+        ("good", set()),
+        ("collapsed", {"1-NN accuracy", "recall", "intra-set ratio", "spread/error", "coverage", "narrowing, + date"}),
+    ],
+)
+def test_gates_of_samples(tables, model, missed):
+    found = [*gates.of_distributions(tables, model), *gates.of_narrowing(tables, model)]
+    assert {gate.name for gate in found if not gate.met} == missed
+    assert len(found) == 7
+    assert all(word in gates.as_markdown(found) for word in ("| met |", "recall"))
+
+
+@pytest.mark.parametrize(("rmse", "met"), [(0.0149, (True, True)), (0.0151, (False, True)), (0.03, (False, False))])
+def test_gates_of_autoencoders(rmse, met):
+    one = {"held_out": {"rmse": {"B02": {"autoencoder": rmse, "block_mean": 0.03}}}}
+    found = list(gates.of_autoencoders({"S2L2A_10m": one, "S2L1C_10m": one}))
+    assert tuple(gate.met for gate in found[:2]) == tuple(gate.met for gate in found[2:]) == met
+
+
+def test_recipe_is_commands_of_the_program(tmp_path, capsys):
+    from copgen_jax.cli import COMMANDS
+
+    assert main(["--out", str(tmp_path / "runs"), "--dry-run"]) == 0
+    commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
+    assert {words[1] for words in commands} <= set(COMMANDS)
+    todo = stages(tmp_path / "runs")
+    assert [words[1:] for words in commands] == [list(stage.arguments) for stage in todo]
+    assert set(AUTOENCODERS) == {stage.name for stage in todo if stage.wave == 1}
+    assert not (tmp_path / "runs").exists()
+
+
+def test_gate_is_plain_data():
+    gate = gates.Gate(name="x", value=1.0, wanted="1", met=True)
+    assert json.loads(json.dumps(dataclasses.asdict(gate)))["met"] is True
