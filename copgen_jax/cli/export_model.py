@@ -8,6 +8,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
     parser.add_argument("--autoencoders", metavar="MODEL", help="model whose autoencoders made the latents")
     parser.add_argument("--out", required=True, metavar="MODEL", help="model directory to write")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "float16"),
+        default="float32",
+        help="of the parameters; float16 halves the directory and makes another model, whose own latents a backbone "
+        "must be trained on (default float32)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace a model directory")
 
 
@@ -23,6 +30,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         arguments.runs,
         arguments.out,
         autoencoders=arguments.autoencoders,
+        precision=arguments.precision,
         overwrite=arguments.overwrite,
         track=terminal.track,
     )

@@ -27,6 +27,7 @@ def export_model(
     out: str | Path,
     *,
     autoencoders: str | Path | None = None,
+    precision: str = "float32",
     overwrite: bool = False,
     track: Track = silently,
 ) -> Hashes:
@@ -36,11 +37,14 @@ def export_model(
         runs: run directories.
         out: model directory to write.
         autoencoders: model directory whose autoencoders made the latents that the backbone was trained on.
+        precision: "float32", or "float16" for a directory of half the size. Rounding makes another model: latents
+            have to be made with the rounded autoencoders.
         overwrite: replace what is at `out`.
         track: told about networks written.
 
     Raises:
-        InputError: no run, no checkpoint, several runs of one network, or other autoencoders than those of the latents.
+        InputError: no run, no checkpoint, several runs of one network, other autoencoders than those of the latents, or
+            a parameter too large for float16.
     """
     opened = [load_run(path) for path in runs]
     backbones = [run for run in opened if run.config.network == "backbone"]
@@ -53,7 +57,8 @@ def export_model(
         raise InputError("nothing to export: give at least one run")
     found = _of_runs(vaes) if vaes else _of_model(autoencoders) if autoencoders is not None else None
     if found is not None and not backbones:
-        return save_model(out, found.config, {"autoencoders": found.params}, overwrite=overwrite, track=track)
+        rounded = {"autoencoders": _rounded(found.params, precision)}
+        return save_model(out, found.config, rounded, overwrite=overwrite, track=track)
     (run,) = backbones
     config, step = run.config.model, newest_step(run)
     params: dict[str, Any] = {"backbone": lambda: averaged_backbone(run, step), "autoencoders": {}}
@@ -72,7 +77,26 @@ def export_model(
     if LATENTS in run.config.data:
         provenance[LATENTS] = run.config.data[LATENTS]
     config = dataclasses.replace(config, provenance=provenance)
+    params = {
+        **_rounded({"backbone": params["backbone"]}, precision),
+        "autoencoders": _rounded(params["autoencoders"], precision),
+    }
     return save_model(out, config, params, overwrite=overwrite, track=track)
+
+
+def _rounded(networks: Mapping[str, Callable[[], Any]], precision: str) -> dict[str, Callable[[], Any]]:
+    """The networks with their parameters in another type, one at a time when they are asked for."""
+
+    def reader(name: str) -> Callable[[], Any]:
+        return lambda: jax.tree.map(lambda leaf: _in(np.dtype(precision), leaf, name), networks[name]())
+
+    return {name: reader(name) for name in networks}
+
+
+def _in(dtype: np.dtype, leaf: np.ndarray, network: str) -> np.ndarray:
+    if np.abs(leaf).max(initial=0) > np.finfo(dtype).max:
+        raise InputError(f"{network} has parameters above {np.finfo(dtype).max:g}, too large for {dtype}: use float32")
+    return leaf.astype(dtype)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

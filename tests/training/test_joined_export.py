@@ -12,6 +12,7 @@ from copgen_jax.checkpoints import load_hashes, load_model
 from copgen_jax.cli import main
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import TINY
+from copgen_jax.training import export
 from copgen_jax.training.backbone import plan_backbone
 from copgen_jax.training.checkpointing import Checkpoints
 from copgen_jax.training.config import training_preset
@@ -56,6 +57,28 @@ def test_one_model_of_both(autoencoders, tmp_path, capsys, modalities):
         jax.tree.map(np.testing.assert_array_equal, tree, theirs["autoencoders"][name])
     if not modalities:
         assert load_hashes(out).latent_space == load_hashes(autoencoders).latent_space
+
+
+def test_half_precision_is_half_the_size_and_another_model(autoencoders, tmp_path, capsys):
+    run, averaged = run_of(autoencoders, tmp_path)
+    words = ["export-model", str(run.path), "--out"]
+    for precision in ("float32", "float16"):
+        assert main([*words, str(tmp_path / precision), "--precision", precision]) == 0
+    whole, half = (
+        sum(f.stat().st_size for f in (tmp_path / p / "backbone").rglob("d/*")) for p in ("float32", "float16")
+    )
+    assert half < 0.75 * whole
+    _, params = load_model(tmp_path / "float16")
+    jax.tree.map(lambda one, a: np.testing.assert_array_equal(one, a.astype(np.float16)), params["backbone"], averaged)
+    assert load_hashes(tmp_path / "float16").backbone != load_hashes(tmp_path / "float32").backbone
+
+
+def test_parameters_too_large_for_half_precision_are_refused(autoencoders, tmp_path, monkeypatch):
+    run, averaged = run_of(autoencoders, tmp_path)
+    monkeypatch.setattr(export, "averaged_backbone", lambda *_: jax.tree.map(lambda leaf: leaf + 1e5, averaged))
+    with pytest.raises(InputError, match="backbone has parameters above 65504"):
+        export_model([run.path], tmp_path / "joined", precision="float16")
+    assert not (tmp_path / "joined").exists()
 
 
 def test_other_autoencoders_are_refused(autoencoders, tmp_path):
