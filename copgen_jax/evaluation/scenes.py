@@ -20,7 +20,7 @@ from copgen_jax.data.world import Patch, World
 from copgen_jax.errors import InputError
 from copgen_jax.evaluation.metrics.distribution import L2A_BANDS
 from copgen_jax.modalities import COPGEN, ModalitySet
-from copgen_jax.rasters.given.reading import GivenPlace
+from copgen_jax.rasters.given.reading import GivenPlace, as_given
 from copgen_jax.rasters.ground import Ground
 from copgen_jax.units import REFLECTANCE_SCALE
 
@@ -139,11 +139,10 @@ class WorldBench:
 @lru_cache(maxsize=KEPT_SCENES)
 def _world_scene(bench: WorldBench, name: str, acquisitions: int, clear: bool) -> Scene:
     drawn = draw_acquisitions(bench.world, bench.static(name), acquisitions, clear=clear)
-    first = {key: value for key, value in drawn[0].values.items() if key in bench.modalities}
     place = GivenPlace(
         place_id=name,
         ground=drawn[0].ground,
-        values={key: _for_network(np.asarray(value)) for key, value in first.items()},
+        values=as_given(drawn[0].values, bench.modalities),
         offsets={m.product: drawn[0].offset for m in bench.modalities if m.encoding == "reflectance"},
         notes=(),
     )
@@ -218,7 +217,7 @@ class DataBench:
         place = GivenPlace(
             place_id=name,
             ground=patch.ground,
-            values={key: _for_network(np.asarray(value)) for key, value in values.items()},
+            values=as_given(values, self.modalities),
             offsets=patch.s2_offsets,
             notes=(),
         )
@@ -292,13 +291,6 @@ def l2a_stack(values: Values, refine: Callable[[np.ndarray, int], np.ndarray] = 
     bands = {band: values[m.name][i] for m in groups for i, band in enumerate(m.bands)}
     side = max(image.shape[-1] for image in bands.values())
     return np.stack([refine(bands[band], side) for band in L2A_BANDS]).astype(np.float32)
-
-
-def _for_network(value: np.ndarray) -> np.ndarray:
-    """Types as `GivenPlace` promises them."""
-    if value.ndim < 3:
-        return value
-    return value.astype(np.int32 if value.dtype == np.uint8 else np.float32)
 
 
 def _whole(observation: Observation, modalities: ModalitySet) -> Values:

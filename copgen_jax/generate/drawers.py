@@ -15,9 +15,9 @@ from copgen_jax.data.world.world import Patch
 from copgen_jax.errors import InputError
 from copgen_jax.generate.generator import Generator, Work
 from copgen_jax.generate.request import Request
-from copgen_jax.modalities import COPGEN, Modality, ModalitySet
+from copgen_jax.modalities import COPGEN, ModalitySet
 from copgen_jax.progress import Track, silently
-from copgen_jax.rasters.given.reading import GivenPlace
+from copgen_jax.rasters.given.reading import GivenPlace, as_given
 from copgen_jax.rasters.samples import Samples, build_samples
 from copgen_jax.units import dn_to_reflectance
 
@@ -121,7 +121,7 @@ class ModelDrawer:
     ) -> Iterator[Samples]:
         """See `Drawer`; as many members at a time as the generator chooses."""
         request = self._request(self.modalities.subset(want).names, members)
-        chosen = [self.modalities[name] for name in self.modalities.resolve(given)]
+        chosen = self.modalities.subset(given)
         work = [Work(place=_given_place(truth, chosen), members=range(members))]
         for drawn in self.generator.stream(work, request, total=members, track=track):
             yield drawn.samples
@@ -149,13 +149,12 @@ def _physical(patch: Patch, name: str) -> np.ndarray:
     return value
 
 
-def _given_place(patch: Patch, given: Sequence[Modality]) -> GivenPlace:
+def _given_place(patch: Patch, given: ModalitySet) -> GivenPlace:
     """True values as `copgen generate` would have read them from files."""
-    kinds = {"classes": np.int32, "position": np.float64, "date": "datetime64[D]"}
     return GivenPlace(
         place_id=f"{patch.cell}_{patch.patch_index}",
         ground=patch.ground,
-        values={m.name: np.asarray(patch[m.name]).astype(kinds.get(m.encoding, np.float32)) for m in given},
+        values=as_given(patch.values, given),
         offsets={m.product: patch.offset for m in given if m.encoding == "reflectance"},
         notes=(),
     )

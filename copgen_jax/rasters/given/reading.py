@@ -55,6 +55,16 @@ class GivenPlace:
         }
 
 
+def as_given(values: Mapping[str, Any], modalities: ModalitySet) -> dict[str, np.ndarray]:
+    """Those of a patch's true values that belong to these modalities, in the types that `GivenPlace` promises."""
+    kinds = {"classes": np.int32, "position": np.float64, "date": "datetime64[D]"}
+    return {
+        m.name: np.asarray(values[m.name]).astype(kinds.get(m.encoding, np.float32))
+        for m in modalities
+        if m.name in values
+    }
+
+
 def dn_to_convention(dn: np.ndarray, *, offset: int, to_offset: int) -> np.ndarray:
     """Valid DNs (any shape) of one offset convention in another, float32; negative reflectance is kept."""
     return dn.astype(np.float32) + np.float32(to_offset - offset)
