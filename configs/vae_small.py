@@ -5,8 +5,9 @@
     done
     copgen export-model runs/small-* --out models/small-autoencoders
 
-There is no discriminator: --config.loss.discriminator_weight=0.5 --config.loss.discriminator_start=1200 brings one in
-half-way, and doubles the time of a step.
+Expect the loss of S2L2A_10m to fall from 7,500 to 800 in 2,400 steps. There is no discriminator:
+--config.loss.discriminator_weight=0.5 --config.loss.discriminator_start=1200 brings one in half-way, and doubles the
+time of a step.
 """
 
 from copgen_jax.cli.configuration import autoencoder_preset_config

@@ -27,6 +27,8 @@ class OptimiserConfig:
     weight_decay: float = 0.03
     warmup_steps: int = 5000
     """The k-th update (from 0) has the learning rate times min(k / warmup_steps, 1); 0 for none."""
+    decay_steps: int | None = None
+    """Update at which the learning rate has fallen to zero in a straight line; None keeps it, as published."""
     ema_rate: float = 0.9999
     clip_norm: float | None = None
     """Largest norm of the gradient of all parameters together; None leaves gradients as they are."""
@@ -38,6 +40,8 @@ class OptimiserConfig:
         for name in ("learning_rate", "epsilon", "weight_decay", "warmup_steps"):
             if getattr(self, name) < 0:
                 raise InputError(f"optimiser.{name} is {getattr(self, name)}; expected zero or more")
+        if self.decay_steps is not None and self.decay_steps < 1:
+            raise InputError(f"optimiser.decay_steps is {self.decay_steps}; expected one or more, or None")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise InputError(f"optimiser.clip_norm is {self.clip_norm}; expected a positive number, or None")
 

@@ -4,8 +4,9 @@
     theta <- theta - lr_k (m / (sqrt(v) + epsilon) + decay theta),    lr_k = lr min(k / warm-up, 1),  k = 0, 1, ...
     average <- r average + (1 - r) theta
 
-The first update has the learning rate 0: moments fill, parameters stay. An update whose gradient is not finite leaves
-parameters, moments and average as they were, and is counted.
+Short runs may let lr_k fall besides, by the factor max(1 - k / decay steps, 0). The first update has the learning rate
+0: moments fill, parameters stay. An update whose gradient is not finite leaves parameters, moments and average as they
+were, and is counted.
 """
 
 import dataclasses
@@ -70,8 +71,11 @@ def learning_rate(config: OptimiserConfig) -> optax.Schedule:
     """lr_k of update k = 0, 1, ..."""
 
     def of_update(count: Any) -> jax.Array:
-        share = jnp.minimum(jnp.asarray(count, jnp.float32) / max(config.warmup_steps, 1), 1.0)
-        return config.learning_rate * (share if config.warmup_steps else jnp.ones_like(share))
+        done = jnp.asarray(count, jnp.float32)
+        share = jnp.minimum(done / config.warmup_steps, 1.0) if config.warmup_steps else jnp.ones_like(done)
+        if config.decay_steps is not None:
+            share = share * jnp.maximum(1.0 - done / config.decay_steps, 0.0)
+        return config.learning_rate * share
 
     return of_update
 

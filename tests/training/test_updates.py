@@ -75,6 +75,14 @@ def test_warm_up(warmup, expected):
     np.testing.assert_allclose([rate(k) for k in range(3)], 3.0 * np.array(expected), rtol=1e-6)
 
 
+def test_learning_rate_falls_to_zero_where_asked():
+    rate = learning_rate(OptimiserConfig(learning_rate=2.0, warmup_steps=4, decay_steps=10))
+    expected = [2 * min(k / 4, 1) * max(1 - k / 10, 0) for k in range(13)]
+    np.testing.assert_allclose([rate(k) for k in range(13)], expected, rtol=1e-6)
+    with pytest.raises(InputError, match="decay_steps is 0"):
+        OptimiserConfig(decay_steps=0)
+
+
 SMALL = TINY.subset(["DEM", "timestamp"])
 BACKBONE = build_backbone(ModelConfig(modalities=SMALL, backbone=BackboneConfig(width=16, depth=2, heads=2)))
 OBJECTIVE = Objective(schedule=NoiseSchedule(ScheduleConfig()), conditional_share=0.5)
