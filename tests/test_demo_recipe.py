@@ -4,11 +4,12 @@ import dataclasses
 import json
 import shlex
 
+import numpy as np
 import pytest
 
-from recipes.demo import gates
+from recipes.demo import gates, logs
 from recipes.demo.__main__ import main
-from recipes.demo.stages import AUTOENCODERS, stages
+from recipes.demo.stages import AUTOENCODERS, SHORT_STEPS, stages
 
 
 def table(path, header, rows):
@@ -62,8 +63,26 @@ def test_recipe_is_commands_of_the_program(tmp_path, capsys):
     assert {words[1] for words in commands} <= set(COMMANDS)
     todo = stages(tmp_path / "runs")
     assert [words[1:] for words in commands] == [list(stage.arguments) for stage in todo]
-    assert set(AUTOENCODERS) == {stage.name for stage in todo if stage.wave == 1}
+    assert {stage.name for stage in todo} > {f"{name}-1" for name in AUTOENCODERS}
+    written: set[str] = set()
+    for wave in range(4):
+        now = [stage for stage in todo if stage.wave == wave]
+        needed = {word for stage in now for word in stage.arguments if word.startswith(str(tmp_path / "runs"))}
+        assert needed - {str(stage.writes) for stage in now} <= written
+        written |= {str(stage.writes) for stage in now}
     assert not (tmp_path / "runs").exists()
+
+
+def test_short_variant_gives_the_recorded_curves(tmp_path):
+    recorded = json.loads(logs.SHORT.read_text())
+    if recorded["versions"] != logs.versions():
+        pytest.skip(f"recorded with {recorded['versions']}, here are {logs.versions()}")
+    assert main(["--short", "--out", str(tmp_path)]) == 0
+    found = logs.short_curves(tmp_path)
+    assert found.keys() == recorded["curves"].keys()
+    for name, losses in found.items():
+        assert len(losses) == SHORT_STEPS
+        np.testing.assert_allclose(losses, recorded["curves"][name], rtol=1e-4, err_msg=name)
 
 
 def test_gate_is_plain_data():

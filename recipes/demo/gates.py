@@ -23,9 +23,9 @@ from copgen_jax.evaluation.scenes import WorldBench
 from copgen_jax.evaluation.simulators import IDEAL, MEAN
 from copgen_jax.generate import load
 from copgen_jax.generate.drawers import ModelDrawer
+from recipes.demo.logs import LOGS
 from recipes.demo.stages import WORLD
 
-LOGS = Path(__file__).parent / "logs"
 LARGEST_RMSE, LEAST_DECIBEL = 0.015, 3.0
 CELLS, MEMBERS = 100, 4
 """Of the reverse direction: held-out places, and samples of each."""
