@@ -73,6 +73,7 @@ def test_recipe_is_commands_of_the_program(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_short_variant_gives_the_recorded_curves(tmp_path):
     recorded = json.loads(logs.SHORT.read_text())
     if recorded["versions"] != logs.versions():

@@ -66,6 +66,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="what the recipe was given as --out")
     parser.add_argument("--short", action="store_true", help="the short variant's")
     arguments = parser.parse_args(words)
+    LOGS.mkdir(exist_ok=True)
     if arguments.short:
         SHORT.write_text(json.dumps({"versions": versions(), "curves": short_curves(arguments.out)}, indent=1) + "\n")
         print(SHORT)
