@@ -1,11 +1,13 @@
 """Schedule, average, draws, images and measurements of the autoencoders' training, each against its definition."""
 
+import functools
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from compilation import QUICK_COMPILATION
 from golden_vectors import load_json, present
 
 from copgen_jax.cli.configuration import autoencoder_training
@@ -62,9 +64,10 @@ def test_averaging_start_sees_and_paints_block_means_only(monkeypatch):
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: autoencoder.init(jax.random.key(0), images)["params"])
     drawn = jax.tree.map(lambda s: 0.1 * rng.standard_normal(s.shape, np.float32), shapes)
-    params = autoencoder_start.averaging_start(jax.tree.map(jnp.asarray, drawn), jax.random.key(2))
+    start = jax.jit(autoencoder_start.averaging_start, compiler_options=QUICK_COMPILATION)
+    params = start(drawn, jax.random.key(2))
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=QUICK_COMPILATION)
     def through(params, images):
         moments, seen = autoencoder.apply({"params": params}, images, method="encode", capture_intermediates=_middle)
         painted = autoencoder.apply({"params": params}, moments[..., :8], method="decode")

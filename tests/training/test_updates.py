@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from compilation import QUICK_COMPILATION
 
 from copgen_jax.config import BackboneConfig, ModelConfig, ScheduleConfig
 from copgen_jax.diffusion.objective import Objective
@@ -22,7 +23,6 @@ from copgen_jax.training.step import TIME_BINS, draw_batch, loss_and_gradients
 CONFIG = OptimiserConfig(learning_rate=0.1, warmup_steps=0, ema_rate=0.5)
 PARAMS = {"kernel": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "bias": jnp.array([0.1, 0.2])}
 GRADIENTS = jax.tree.map(lambda x: 0.3 * x + 1.0, PARAMS)
-QUICK_COMPILATION = {"xla_cpu_use_fusion_emitters": False, "xla_backend_optimization_level": 0}
 
 
 def updated(state, gradients, config=CONFIG, loss=1.0):
