@@ -19,7 +19,7 @@ AUTOENCODERS: Mapping[str, tuple[int, ...]] = {
     "S2L1C_10m": (500, 1500),
     "S1RTC": (700,),
     "LULC": (600, 900),
-    "S2L2A_20m": (700, 600),
+    "S2L2A_20m": (700,),
     "S2L1C_20m": (700,),
     "DEM": (1000,),
     "cloud_mask": (400,),
