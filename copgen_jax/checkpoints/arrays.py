@@ -30,6 +30,8 @@ def save_arrays(place: Path, arrays: Mapping[Key, np.ndarray]) -> None:
         raise OSError(errno.ENOSPC, f"{needed} bytes do not fit on the disk", str(place))
     with _checkpointer() as checkpointer:
         checkpointer.save(place.absolute(), args=ocp.args.PyTreeSave(unflatten(arrays)))
+    # For object stores, which cannot rename; it says where on this machine the directory was written.
+    (place / "commit_success.txt").unlink(missing_ok=True)
 
 
 def describe_arrays(place: Path) -> dict[Key, tuple[tuple[int, ...], np.dtype]]:
