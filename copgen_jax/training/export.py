@@ -57,7 +57,7 @@ def export_model(
         raise InputError("nothing to export: give at least one run")
     found = _of_runs(vaes) if vaes else _of_model(autoencoders) if autoencoders is not None else None
     if found is not None and not backbones:
-        rounded = {"autoencoders": _rounded(found.params, precision)}
+        rounded = _rounded({"autoencoders": dict(found.params)}, precision)
         return save_model(out, found.config, rounded, overwrite=overwrite, track=track)
     (run,) = backbones
     config, step = run.config.model, newest_step(run)
@@ -77,20 +77,16 @@ def export_model(
     if LATENTS in run.config.data:
         provenance[LATENTS] = run.config.data[LATENTS]
     config = dataclasses.replace(config, provenance=provenance)
-    params = {
-        **_rounded({"backbone": params["backbone"]}, precision),
-        "autoencoders": _rounded(params["autoencoders"], precision),
-    }
-    return save_model(out, config, params, overwrite=overwrite, track=track)
+    return save_model(out, config, _rounded(params, precision), overwrite=overwrite, track=track)
 
 
-def _rounded(networks: Mapping[str, Callable[[], Any]], precision: str) -> dict[str, Callable[[], Any]]:
-    """The networks with their parameters in another type, one at a time when they are asked for."""
+def _rounded(networks: Mapping[str, Any], precision: str) -> dict[str, Any]:
+    """Functions that read a network, in any nesting, with what they read in another type."""
 
-    def reader(name: str) -> Callable[[], Any]:
-        return lambda: jax.tree.map(lambda leaf: _in(np.dtype(precision), leaf, name), networks[name]())
+    def reader(path: tuple[Any, ...], read: Callable[[], Any]) -> Callable[[], Any]:
+        return lambda: jax.tree.map(lambda leaf: _in(np.dtype(precision), leaf, path[-1].key), read())
 
-    return {name: reader(name) for name in networks}
+    return jax.tree_util.tree_map_with_path(reader, networks)
 
 
 def _in(dtype: np.dtype, leaf: np.ndarray, network: str) -> np.ndarray:

@@ -16,8 +16,10 @@ from recipes.demo.stages import Stage, stages
 def main(words: Sequence[str] | None = None) -> int:
     """Print or run the commands; the exit code of the first that fails."""
     parser = argparse.ArgumentParser(prog="python -m recipes.demo", description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, latents and models go here")
-    parser.add_argument("--short", action="store_true", help="a few steps of each kind, in about a minute")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="runs and the model of their autoencoders go here"
+    )
+    parser.add_argument("--short", action="store_true", help="six steps of two autoencoders")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="autoencoders at a time, a core each")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, and stop")
     arguments = parser.parse_args(words)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from copgen_jax.training.run import read_rows
 from recipes.demo.stages import AUTOENCODERS, stages
 
 LOGS = Path(__file__).parent / "logs"
@@ -44,18 +45,16 @@ def versions() -> dict[str, str]:
 def short_curves(out: Path) -> dict[str, list[float]]:
     """The loss of every step of the short variant's runs under `out`, by stage."""
     places = {stage.name: stage.writes / "metrics.jsonl" for stage in stages(out, short=True)}
-    return {
-        name: [json.loads(line)["loss"] for line in place.read_text().splitlines()] for name, place in places.items()
-    }
+    return {name: [row["loss"] for row in read_rows(place)] for name, place in places.items()}
 
 
 def _curve(metrics: Path, target: Path) -> Path:
-    rows = [json.loads(line) for line in metrics.read_text().splitlines()]
     with target.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(
-            {key: f"{value:.6g}" for key, value in (row["generator"] | row).items() if key in COLUMNS} for row in rows
+            {key: f"{value:.6g}" for key, value in (row["generator"] | row).items() if key in COLUMNS}
+            for row in read_rows(metrics)
         )
     return target
 
