@@ -129,8 +129,10 @@ LARGE = dataclasses.replace(BASE, backbone=BackboneConfig(width=1152, depth=28, 
 HUGE = dataclasses.replace(BASE, backbone=BackboneConfig(width=1536, depth=30, heads=24))
 SMALL = ModelConfig(
     modalities=DEMO,
-    backbone=BackboneConfig(width=256, depth=8, heads=8),
+    backbone=BackboneConfig(width=192, depth=6, heads=3),
     autoencoders={m.name: _SMALL_AUTOENCODER for m in DEMO.images},
+    prediction="v",
+    solver=SolverConfig(evaluations=20),
     s2_offset=0,
 )
 """Preset "demo": what two cores can train, on 0.96 km patches."""

@@ -15,14 +15,16 @@ from copgen_jax.data.world.world import World
 from copgen_jax.generate.demo import REVERSE, SEASONS, reverse_errors
 from copgen_jax.generate.drawers import Simulator
 from copgen_jax.modalities import DEMO
+from copgen_jax.rasters.samples import build_samples
 
 DRAWN_BY = Simulator.name
+BY_SIMULATOR = ("demo", "--model", "simulator")
 
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     out = tmp_path_factory.mktemp("demo") / "out"
-    assert main(["demo", "--out", str(out), "--members", "2", "--quiet"]) == 0
+    assert main([*BY_SIMULATOR, "--out", str(out), "--members", "2", "--quiet"]) == 0
     return out
 
 
@@ -38,10 +40,10 @@ class Links(HTMLParser):
 def test_the_page_says_who_drew_and_its_links_resolve(demo):
     page = (demo / "index.html").read_text()
     assert DRAWN_BY in html.unescape(page)
-    assert "ships no trained model" in page
+    assert "No model drew these" in page
     links = Links()
     links.feed(page)
-    assert len(links.targets) == 2 * len(SEASONS)
+    assert len(links.targets) == 3 * len(SEASONS)
     assert all((demo / target).is_file() for target in links.targets)
 
 
@@ -66,11 +68,11 @@ def test_files_hold_the_draws_of_the_simulator(demo, season):
 
 
 def test_the_record_is_json_and_an_existing_demo_is_kept(demo, capsys):
-    assert main(["demo", "--out", str(demo), "--members", "2"]) == 2
+    assert main([*BY_SIMULATOR, "--out", str(demo), "--members", "2"]) == 2
     assert "--overwrite" in capsys.readouterr().err
-    assert main(["demo", "--out", str(demo), "--members", "1", "--overwrite"]) == 2
+    assert main([*BY_SIMULATOR, "--out", str(demo), "--members", "1", "--overwrite"]) == 2
     assert "two or more" in capsys.readouterr().err
-    assert main(["demo", "--out", str(demo), "--members", "2", "--overwrite", "--json"]) == 0
+    assert main([*BY_SIMULATOR, "--out", str(demo), "--members", "2", "--overwrite", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert record["drawn_by"] == DRAWN_BY
     (narrowing,) = record["narrowing"].values()
@@ -92,8 +94,9 @@ def test_a_model_draws_beside_the_simulator_and_the_other_way_round(tmp_path, ca
     assert set(record["reverse"]) >= {"class_error", "relief_rmse"}
     links = Links()
     links.feed((out / "index.html").read_text())
+    shown = {f"{name}.png" for name in (REVERSE, *SEASONS)}
     assert {target.split("/")[0] for target in links.targets} == {
-        REVERSE,
+        *shown,
         *SEASONS,
         *(f"{s}-simulator" for s in SEASONS),
     }
@@ -114,16 +117,17 @@ def test_errors_of_the_reverse_direction():
     truth = World(0, DEMO.subset(["location", "DEM", "LULC"])).place(29)
     height, codes = truth["DEM"][..., 0], truth["LULC"][..., 0]
 
-    class Drawn(dict):
-        def __init__(self, height, codes):
-            super().__init__(DEM=xr.DataArray(height[None, None]), LULC=xr.DataArray(codes[None, None]))
+    def drawn(heights, codes):
+        arrays = {"DEM": np.stack(heights)[..., None], "LULC": np.stack(codes)[..., None]}
+        members = range(len(heights))
+        return build_samples(arrays, modalities=DEMO, ground=None, members=members, provenance={})
 
-    exact = reverse_errors([Drawn(height, codes)], truth)
+    exact = reverse_errors(drawn([height], [codes]), truth)
     assert exact["height_rmse"] == exact["relief_rmse"] == exact["class_error"] == 0
     assert exact["flat_rmse"] == pytest.approx(height.std(), rel=1e-5)
     wrong = codes.copy()
     wrong[::2, ::2] = 99
-    moved = reverse_errors([Drawn(height, codes), Drawn(height + 5, wrong)], truth)
+    moved = reverse_errors(drawn([height, height + 5], [codes, wrong]), truth)
     assert moved["height_rmse"] == pytest.approx(5 / np.sqrt(2), rel=1e-4)
     assert moved["relief_rmse"] == pytest.approx(0, abs=1e-3)
     assert moved["class_error"] == pytest.approx(1 / 8)

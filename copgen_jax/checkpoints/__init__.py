@@ -15,6 +15,7 @@ _PUBLIC = {
     "recognise_modalities": "recognise",
     "recognise_autoencoder": "recognise",
     "Hashes": "model_directory",
+    "find_model": "model_directory",
     "load_config": "model_directory",
     "load_hashes": "model_directory",
     "latents_of_each": "model_directory",

@@ -37,6 +37,8 @@ from copgen_jax.progress import Track, silently
 from copgen_jax.types import Params
 
 CONFIG, HASHES, BACKBONE, AUTOENCODERS = "config.json", "hashes.json", "backbone", "autoencoders"
+DEMO = "demo"
+"""The packaged model's name, and its folder in the package."""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _HASH_CHUNK = 1 << 22
 """Numbers that are widened at once."""
@@ -55,6 +57,13 @@ class Hashes:
     """Of the parameters alone: "backbone" or modality -> hash."""
     files: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Of the networks' files: path in the model directory -> hash."""
+
+
+def find_model(model: str | Path) -> Path:
+    """The directory of a model: as named, or that of the packaged one for "demo"."""
+    if model == DEMO:
+        return Path(__file__).parents[1] / DEMO
+    return Path(model)
 
 
 def save_model(

@@ -3,11 +3,13 @@
 import argparse
 
 DESCRIPTION = """\
-Show what any-to-any generation is: many radar and optical images of one place from its height, land cover and a date,
-their spread, and how it narrows. Without --model the draws are the synthetic world's own exact conditionals, because
-this version ships no trained model; every file says who drew it. With a model, the reverse direction is shown too and
-the simulator's draws stand beside the model's.
+Show what any-to-any generation is, with a small model that comes with the package: many radar and optical images of one
+place of a synthetic world from its height, land cover and a date, in two seasons; their spread; the way back from an
+image to land cover and height; and how the spread narrows as more is given. Beside the model's draws stand those of the
+world's simulator, which knows the answer. Every file says who drew it.
 """
+SIMULATOR = "simulator"
+"""In place of a model: the simulator alone draws, in seconds."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,7 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = DESCRIPTION
     add = parser.add_argument
     add("--out", metavar="DIR", default="copgen-demo", help="directory to write to (default copgen-demo)")
-    add("--model", metavar="MODEL", help="model directory of the twelve modalities (default: the simulator draws)")
+    add(
+        "--model",
+        metavar="MODEL",
+        default="demo",
+        help="model directory of the twelve modalities, demo for the packaged one (default), or simulator for draws "
+        "of the simulator alone",
+    )
     add("--members", type=int, default=8, metavar="N", help="draws per season (default 8)")
     add("--place", type=int, default=29, metavar="N", help="number of the place (default 29)")
     add("--seed", type=int, default=0, metavar="N", help="of the synthetic world and of the draws (default 0)")
@@ -29,13 +37,13 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     from copgen_jax.generate.demo import write_demo
     from copgen_jax.generate.drawers import ModelDrawer, Simulator
 
-    if arguments.model:
+    if arguments.model != SIMULATOR:
         model = ModelDrawer(generator=load(arguments.model, track=terminal.track), seed=arguments.seed)
         world = World(arguments.seed, model.modalities)
         terminal.say(f"Drawn by {model.name}, beside the simulator.")
     else:
         model, world = None, World(arguments.seed)
-        terminal.say(f"No trained model ships with this version: drawn by {Simulator.name}.")
+        terminal.say(f"Drawn by {Simulator.name}.")
     record = write_demo(
         arguments.out,
         world=world,

@@ -71,16 +71,15 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     """Check, plan, encode, say how it went."""
     import dataclasses
 
-    from copgen_jax.checkpoints import latents_of_each, load_config, load_hashes
+    from copgen_jax.checkpoints import find_model, latents_of_each, load_config, load_hashes
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.data.majortom import Limits, report, tally
     from copgen_jax.encode import encode, load_encoder, make_plan
     from copgen_jax.encode.sources import open_source
-    from copgen_jax.generate.generator import model_directory
 
     threads = _threads(arguments.threads)
     task = _task(arguments)
-    model = model_directory(arguments.model)
+    model = find_model(arguments.model)
     config, hashes = load_config(model), load_hashes(model)
     modalities = config.modalities.subset([*config.autoencoders, *(m.name for m in config.modalities.vectors)])
     limits = Limits(cloud_cover=arguments.max_cloud_cover, nodata=arguments.max_nodata)

@@ -45,9 +45,9 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     """Choose, say, decode, write."""
     import dataclasses
 
+    from copgen_jax.checkpoints import find_model
     from copgen_jax.data.latents import open_store
     from copgen_jax.export import choose, export, load_decoder
-    from copgen_jax.generate.generator import model_directory
 
     if bool(arguments.format) != bool(arguments.model):
         raise InputError("--format and --model belong together: rasters are decoded by the model that encoded them")
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         return
     decoder = None
     if arguments.model:
-        decoder = load_decoder(model_directory(arguments.model), store, track=terminal.track)
+        decoder = load_decoder(find_model(arguments.model), store, track=terminal.track)
     exported = export(
         chosen,
         arguments.out,

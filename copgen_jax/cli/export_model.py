@@ -6,7 +6,7 @@ import argparse
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run directories")
-    parser.add_argument("--autoencoders", metavar="MODEL", help="model whose autoencoders made the latents")
+    parser.add_argument("--autoencoders", metavar="MODEL", help="model whose autoencoders made the latents, or demo")
     parser.add_argument("--out", required=True, metavar="MODEL", help="model directory to write")
     parser.add_argument(
         "--precision",
@@ -24,12 +24,13 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     Raises:
         InputError: see `copgen_jax.training.export.export_model`.
     """
+    from copgen_jax.checkpoints import find_model
     from copgen_jax.training.export import export_model
 
     hashes = export_model(
         arguments.runs,
         arguments.out,
-        autoencoders=arguments.autoencoders,
+        autoencoders=arguments.autoencoders and find_model(arguments.autoencoders),
         precision=arguments.precision,
         overwrite=arguments.overwrite,
         track=terminal.track,

@@ -88,13 +88,13 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         raise InputError("--given and --places are both there; the table of --places names everything that is given")
     batch_size = _batch_size(arguments.batch_size)
 
-    from copgen_jax.checkpoints.model_directory import load_config
+    from copgen_jax.checkpoints.model_directory import find_model, load_config
     from copgen_jax.cli.compilation import keep_compilations
-    from copgen_jax.generate.generator import load, model_directory
+    from copgen_jax.generate.generator import load
     from copgen_jax.generate.writing import write_places
 
     keep_compilations()
-    config = load_config(model_directory(arguments.model))
+    config = load_config(find_model(arguments.model))
     request, options = _request(arguments, config), _output_options(arguments)
     places = _read_places(arguments, config.modalities)
     for _, patches in places:

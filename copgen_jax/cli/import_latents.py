@@ -21,13 +21,12 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     Raises:
         InputError: see `copgen_jax.data.published_latents.import_latents`; a model without autoencoders.
     """
-    from copgen_jax.checkpoints import latents_of_each, load_config, load_hashes
+    from copgen_jax.checkpoints import find_model, latents_of_each, load_config, load_hashes
     from copgen_jax.data.latents import Description, patches_per_cell
     from copgen_jax.data.published_latents import import_latents
     from copgen_jax.errors import InputError
-    from copgen_jax.generate.generator import model_directory
 
-    model = model_directory(arguments.model)
+    model = find_model(arguments.model)
     config, hashes = load_config(model), load_hashes(model)
     if hashes.latent_space is None:
         raise InputError(f"{model} has no autoencoders, so it does not say whose latents these are")

@@ -12,14 +12,15 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `copgen info`."""
-    parser.add_argument("model", metavar="MODEL", help="model directory")
+    parser.add_argument("model", metavar="MODEL", help="model directory, or demo")
 
 
 def run(arguments: argparse.Namespace, terminal: Terminal) -> None:
     """Describe the model directory."""
+    from copgen_jax.checkpoints import find_model
     from copgen_jax.checkpoints.describe import as_json, describe_model
 
-    description = describe_model(arguments.model)
+    description = describe_model(find_model(arguments.model))
     terminal.result(as_json(description), "\n".join(_lines(arguments.model, description)))
 
 

@@ -26,11 +26,11 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     """
     import dataclasses
 
+    from copgen_jax.checkpoints import find_model
     from copgen_jax.data.latents import open_store
     from copgen_jax.data.latents.summary import summarise, write_map
     from copgen_jax.data.latents.verify import verify
     from copgen_jax.errors import InputError
-    from copgen_jax.generate.generator import model_directory
 
     if bool(arguments.picture) != bool(arguments.model):
         raise InputError("--picture and --model belong together: a file to write and the model that decodes")
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         raise InputError(f"{store.path} is damaged in {len(found)} places, the first: {found[0]}")
     summaries = {split: summarise(store, split, track=terminal.track) for split in store.layouts}
     if arguments.picture:
-        _write_picture(store, model_directory(arguments.model), arguments.picture)
+        _write_picture(store, find_model(arguments.model), arguments.picture)
     if arguments.map:
         write_map(store, arguments.map)
     description = store.description

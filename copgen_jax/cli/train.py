@@ -27,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--latents", metavar="STORE|world", help="of a backbone: latent store; world to try it out")
     parser.add_argument("--out", required=True, metavar="RUN", help="run directory")
     parser.add_argument(
-        "--init", metavar="MODEL", help="model directory to start from, of the same or other modalities"
+        "--init", metavar="MODEL", help="model directory to start from, of the same or other modalities; or demo"
     )
     parser.add_argument(
-        "--autoencoders", metavar="MODEL", help="of a backbone: model that made the latents, to draw sheets of samples"
+        "--autoencoders",
+        metavar="MODEL",
+        help="of a backbone: model that made the latents, or demo; draws sheets of samples",
     )
     parser.add_argument("--resume", action="store_true", help="continue the run in RUN, or begin where none is")
     parser.add_argument("--overwrite", action="store_true", help="replace the run in RUN")
@@ -72,13 +74,14 @@ def run(arguments: argparse.Namespace, terminal) -> None:
 
 
 def _train_backbone(arguments: argparse.Namespace, training: Any, terminal) -> None:
+    from copgen_jax.checkpoints import find_model
     from copgen_jax.training.backbone import plan_backbone
 
     plan = plan_backbone(
         training,
         arguments.latents,
-        init=arguments.init,
-        autoencoders=arguments.autoencoders,
+        init=arguments.init and str(find_model(arguments.init)),
+        autoencoders=arguments.autoencoders and str(find_model(arguments.autoencoders)),
         track=terminal.track,
     )
     run_training(plan, arguments, terminal, needs={"memory_bytes": plan.cost.memory})

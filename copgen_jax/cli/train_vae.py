@@ -53,6 +53,7 @@ def train(arguments: argparse.Namespace, training: Any, terminal) -> None:
         InputError: see `copgen_jax.training.autoencoder`.
         SystemExit: told to stop (75), or training cannot go on (1).
     """
+    from copgen_jax.checkpoints import find_model
     from copgen_jax.cli.encode import stated_offsets
     from copgen_jax.data.majortom import Split, split_from_list
     from copgen_jax.training.autoencoder import plan_autoencoder
@@ -63,7 +64,7 @@ def train(arguments: argparse.Namespace, training: Any, terminal) -> None:
     plan = plan_autoencoder(
         training,
         arguments.data,
-        init=arguments.init,
+        init=arguments.init and str(find_model(arguments.init)),
         init_from=arguments.init_from,
         lpips=arguments.lpips,
         s2_offset=stated_offsets(arguments.s2_offset),

@@ -21,9 +21,13 @@ from copgen_jax.errors import InputError
 from copgen_jax.files import file_aside
 from copgen_jax.generate.demo_page import demo_page
 from copgen_jax.generate.drawers import Drawer, ModelDrawer, Simulator, as_samples
+from copgen_jax.modalities import Modality
 from copgen_jax.progress import Track, silently
+from copgen_jax.rasters.outputs.statistics import image_statistics
 from copgen_jax.rasters.outputs.write import OutputOptions, open_outputs
-from copgen_jax.rasters.samples import Samples
+from copgen_jax.rasters.pictures.canvas import save_png
+from copgen_jax.rasters.pictures.quicklook import Row, contact_sheet
+from copgen_jax.rasters.samples import Samples, concatenate
 
 PAGE = "index.html"
 WANTED = ("S1RTC", "S2L2A")
@@ -41,6 +45,8 @@ NARROWING = {
 }
 MEASURED = "S2L2A_10m"
 """Whose spread is measured as it narrows."""
+COMPARED = ("S2L2A_10m", "S1RTC")
+"""What the sheets of the seasons show of everybody who drew."""
 
 
 def write_demo(
@@ -79,11 +85,15 @@ def write_demo(
     demo = _Demo(out=out, members=members, overwrite=overwrite, track=track)
     for season, date in SEASONS.items():
         held = dataclasses.replace(truth, values={**truth.values, "timestamp": np.datetime64(date, "D")})
-        for suffix, who in drawers.items():
-            demo.write(season + suffix, who, held, FORWARD, WANTED)
+        drawn = {who: demo.write(season + suffix, who, held, FORWARD, WANTED) for suffix, who in drawers.items()}
+        demo.compare(season, f"{season}: one place, many images", drawn, held, FORWARD, COMPARED)
     errors = None
     if drawer.can(REVERSE_GIVEN):
-        errors = reverse_errors(demo.write(REVERSE, drawer, truth, REVERSE_GIVEN, REVERSE_WANTED), truth)
+        drawn = demo.write(REVERSE, drawer, truth, REVERSE_GIVEN, REVERSE_WANTED)
+        errors = reverse_errors(drawn, truth)
+        known = as_samples(truth, drawer.modalities.subset(REVERSE_WANTED), {})
+        heading = "reverse: from images to height and land cover"
+        demo.compare(REVERSE, heading, {drawer: drawn}, truth, REVERSE_GIVEN, REVERSE_WANTED, known)
     narrowing = {who.name: demo.narrowing(who, truth) for who in drawers.values()}
     page = demo_page(
         drawn_by=drawer.name,
@@ -108,7 +118,7 @@ def write_demo(
     }
 
 
-def reverse_errors(drawn: Sequence[Samples], truth: Patch) -> dict[str, float]:
+def reverse_errors(drawn: Samples, truth: Patch) -> dict[str, float]:
     """How far drawn land cover and height are from the truth, on average over members.
 
     `height_rmse` in metres; `relief_rmse` likewise after each member's mean offset is taken away, because reflectance
@@ -116,8 +126,8 @@ def reverse_errors(drawn: Sequence[Samples], truth: Patch) -> dict[str, float]:
     share of pixels with another class, `majority_class_error` that of calling everything the most frequent class.
     """
     height, codes = truth["DEM"][..., 0].astype(np.float64), truth["LULC"][..., 0]
-    heights = np.concatenate([samples["DEM"].values[:, 0] for samples in drawn]).astype(np.float64)
-    classes = np.concatenate([samples["LULC"].values[:, 0] for samples in drawn])
+    heights = drawn["DEM"].values[:, 0].astype(np.float64)
+    classes = drawn["LULC"].values[:, 0]
     difference = heights - height
     relief = difference - difference.mean((1, 2), keepdims=True)
     return {
@@ -138,7 +148,7 @@ class _Demo:
     overwrite: bool
     track: Track
 
-    def write(self, folder: str, who: Drawer, truth: Patch, given: Sequence[str], want: Sequence[str]) -> list[Samples]:
+    def write(self, folder: str, who: Drawer, truth: Patch, given: Sequence[str], want: Sequence[str]) -> Samples:
         """Draw and write the members of OUT/folder, and return them."""
         wanted = who.modalities.subset(want)
         observed = {"drawn_by": "the synthetic world", "conditions": []}
@@ -156,7 +166,39 @@ class _Demo:
             for samples in who.draw(truth, given, want, self.members, track=self.track):
                 outputs.write(samples)
                 drawn.append(samples)
-        return drawn
+        return concatenate(drawn)
+
+    def compare(
+        self,
+        name: str,
+        heading: str,
+        drawn: Mapping[Drawer, Samples],
+        truth: Patch,
+        given: Sequence[str],
+        shown: Sequence[str],
+        known: Samples | None = None,
+    ) -> None:
+        """Write OUT/name.png: what was given, what is known of the truth, and all members of everybody who drew."""
+        modalities = next(iter(drawn)).modalities
+        rows = [
+            Row(
+                modality=modalities[modality],
+                members={member: samples.read(modality, member) for member in samples.members},
+                statistics=image_statistics(samples, modalities[modality], quantiles=()),
+                drawn_by=f"drawn by {who.name.split(',')[0]}",
+            )
+            for modality in shown
+            for who, samples in drawn.items()
+        ]
+        notes = [f"Synthetic data, not an observation. Cell {truth.cell}. Given: {', '.join(given)}."]
+        sheet = contact_sheet(
+            rows,
+            given=_images(as_samples(truth, modalities.subset(given), {})),
+            truth=_images(known) if known else None,
+            heading=heading,
+            notes=notes,
+        )
+        save_png(self.out / f"{name}.png", sheet, {"synthetic": "true"})
 
     def narrowing(self, who: Drawer, truth: Patch) -> Mapping[str, float]:
         """Mean standard deviation over members of the measured reflectances, by what is given, if it can be."""
@@ -167,3 +209,8 @@ class _Demo:
                 values = np.concatenate([samples[MEASURED].values for samples in drawn])
                 found[words] = float(np.nanmean(np.nanstd(values, axis=0)))
         return found
+
+
+def _images(samples: Samples) -> dict[Modality, np.ndarray]:
+    """The first member's images (band, y, x)."""
+    return {m: samples.read(m.name, samples.members[0]) for m in samples.modalities.images}

@@ -45,18 +45,14 @@ def demo_page(
 
 def _season(season: str, has_model: bool) -> str:
     name = html.escape(season)
-    shown = f"<h2>{name.title()}</h2>{_sheet(name, 'Given maps, drawn radar and optical images, mean and spread')}"
-    if has_model:
-        shown += (
-            f"<h3>The same by the simulator: what a perfect model would draw</h3>"
-            f"{_sheet(f'{name}-simulator', 'Draws of the simulator given the same')}"
-        )
-    return shown
+    folders = {name: "all bands", **({f"{name}-simulator": "all bands, by the simulator"} if has_model else {})}
+    links = ", ".join(f'<a href="{folder}/{_SHEET}">{words}</a>' for folder, words in folders.items())
+    words = "Given maps, drawn optical and radar images, mean and spread"
+    return f"<h2>{name.title()}</h2>{_picture(name, words)}<p>More: {links}.</p>"
 
 
-def _sheet(folder: str, words: str) -> str:
-    picture = f"{folder}/quicklooks/contact_sheet.png"
-    return f'<a href="{picture}"><img src="{picture}" alt="{words}: {folder}"></a>'
+def _picture(name: str, words: str) -> str:
+    return f'<a href="{name}.png"><img src="{name}.png" alt="{words}: {name}"></a>'
 
 
 def _reverse(errors: Mapping[str, float]) -> str:
@@ -67,7 +63,7 @@ def _reverse(errors: Mapping[str, float]) -> str:
         f"them the most frequent class: {100 * errors['majority_class_error']:.0f} %); height is "
         f"{errors['height_rmse']:.0f} m off, and {errors['relief_rmse']:.0f} m apart from a common offset (a plane at "
         f"the true mean height: {errors['flat_rmse']:.0f} m). Reflectance says little about height above the sea, so "
-        "the spread is wide there.</p>" + _sheet("reverse", "Given optical images, drawn height and land cover")
+        "the spread is wide there.</p>" + _picture("reverse", "Given optical images, drawn height and land cover")
     )
 
 
@@ -92,12 +88,14 @@ def _bars(narrowing: Mapping[str, Mapping[str, float]]) -> str:
     return f'<svg viewBox="0 0 620 {y}" role="img" aria-label="Spread by what is given">{"".join(rows)}</svg>'
 
 
-_NO_MODEL = """This version ships no trained model. The synthetic world knows its own distributions, so these are the
-draws that a perfect model of it would make. With a model directory (<code>copgen convert</code> makes one from the
-published weights), <code>copgen generate</code> writes the same files."""
+_SHEET = "quicklooks/contact_sheet.png"
+
+_NO_MODEL = """No model drew these. The synthetic world knows its own distributions, so these are the draws that a
+perfect model of it would make. <code>copgen demo</code> without <code>--model simulator</code> shows a real model
+beside them."""
 
 _MODEL = """The place belongs to a synthetic world whose simulator knows its own distributions; its draws stand below
-the model's. This shows how generation works, not how well a model does on Earth."""
+the model's, as a perfect model would draw. This shows how generation works, not how well a model does on Earth."""
 
 _TEMPLATE = """<!doctype html>
 <html lang="en">
@@ -119,7 +117,8 @@ svg text {{ fill: #222; }} svg .who0 {{ fill: #3b6ea8; }} svg .who1 {{ fill: #b9
 <p class="note"><b>Drawn by {drawn_by}.</b> {who}</p>
 <p>Given: height, land cover, place and date at {where}. Wanted: Sentinel-1 backscatter and Sentinel-2 surface
 reflectance. There is no single right answer: weather, soil moisture, fields and clouds are not given. So {members}
-members are drawn for each season. All share terrain and land cover; where they differ, the spread is bright.</p>
+members are drawn for each season. All share terrain and land cover; where they differ, the spread is bright. The page
+shows the 10 m bands and the radar; the folders hold everything.</p>
 {seasons}
 {reverse}
 <h2>More given, less spread</h2>

@@ -17,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from copgen_jax.checkpoints.model_directory import Hashes, load_hashes, load_model
+from copgen_jax.checkpoints.model_directory import Hashes, find_model, load_hashes, load_model
 from copgen_jax.errors import InputError
 from copgen_jax.generate.request import Request
 from copgen_jax.memory import MemoryEstimate, choose_batch, estimate_memory
@@ -341,27 +341,10 @@ def load(
         raise InputError("attention cudnn needs an NVIDIA GPU and --dtype bfloat16; use plain here")
     devices = jax.local_devices()
     sharding = replicated(make_mesh(devices)) if len(devices) > 1 else None
-    path = model_directory(model)
+    path = find_model(model)
     config, params = load_model(path, networks=networks, sharding=sharding, track=track)
     loaded = Model(config=config, params=params, dtype=dtype, attention=attention)
     return Generator(model=loaded, hashes=load_hashes(path), source=path.name)
-
-
-def model_directory(model: str | Path) -> Path:
-    """The directory of a model: as named, or the packaged one for "demo".
-
-    Raises:
-        InputError: "demo", while this version ships no trained model.
-    """
-    if model == "demo":
-        packaged = Path(__file__).parents[1] / "demo"
-        if not packaged.is_dir():
-            raise InputError(
-                "this version ships no trained demo model; give a model directory (copgen convert makes one from the "
-                "published weights)"
-            )
-        return packaged
-    return Path(model)
 
 
 def _nothing(modality: Modality) -> np.ndarray:

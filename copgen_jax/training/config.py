@@ -7,6 +7,7 @@ latent store, which knows their grids and scale factors.
 import dataclasses
 import typing
 from collections.abc import Mapping
+from typing import Any
 
 from copgen_jax.config import PRESETS, BackboneConfig, Prediction, ScheduleConfig, preset
 from copgen_jax.diffusion.objective import Objective
@@ -149,6 +150,11 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
+DEMO_STEPS = 6600
+"""Updates of 16 samples that two cores make in about 90 minutes."""
+_SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
+"""Where compute is a CPU's and the data are few."""
+
 
 def training_preset(name: str) -> BackboneTraining:
     """The backbone run of a preset: base, large and huge as published, demo and tiny for small machines.
@@ -161,20 +167,23 @@ def training_preset(name: str) -> BackboneTraining:
         raise InputError(f"{name} has no backbone: {suggestion(name, PRESETS)}")
     if name in ACCUMULATIONS:
         return BackboneTraining(backbone=sizes, accumulation=ACCUMULATIONS[name])
-    steps, batch_size, warmup = {"demo": (20_000, 32, 500), "tiny": (60, 8, 10)}[name]
+    if name == "tiny":
+        return BackboneTraining(
+            backbone=sizes,
+            modalities=preset(name).modalities.names,
+            batch_size=8,
+            optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=10, ema_rate=0.9),
+            habits=BackboneHabits(steps=60, log_every=10, save_every=30, keep_every=1000, sample_every=30),
+            **_SMALL,
+        )
     return BackboneTraining(
         backbone=sizes,
-        modalities=preset(name).modalities.names if name == "tiny" else (),
-        batch_size=batch_size,
-        dtype="float32",
-        remat="none",
-        complete_only=False,
-        optimiser=OptimiserConfig(learning_rate=1e-3, warmup_steps=warmup, ema_rate=0.999 if name == "demo" else 0.9),
-        habits=BackboneHabits(
-            steps=steps,
-            log_every=50 if name == "demo" else 10,
-            save_every=1000 if name == "demo" else 30,
-            keep_every=5000 if name == "demo" else 1000,
-            sample_every=5000 if name == "demo" else 30,
+        prediction=preset(name).prediction,
+        batch_size=16,
+        objective=ObjectiveConfig(conditional_share=0.5),
+        optimiser=OptimiserConfig(
+            learning_rate=1e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
+        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2200),
+        **_SMALL,
     )

@@ -1,10 +1,10 @@
 """What made the demo model, command by command, as data.
 
-    S2L2A_10m --> the other nine autoencoders --> second runs of some --> their model
+    S2L2A_10m --> nine other autoencoders --> further runs --> autoencoders/ --> latents/ --> backbone/ --> model/
 
-Each autoencoder but that of S2L2A_10m starts from its first run. A second run goes on from the first with another seed
-and a lower learning rate. The short variant runs two of these for a few steps: enough to see that the same commands
-give the same numbers.
+Each autoencoder but that of S2L2A_10m starts from its first run. A further run goes on from the one before with another
+seed and a lower learning rate. The short variant is a few steps of one autoencoder and of the backbone, the latter on
+block averages in place of latents: enough to see that the same commands give the same numbers.
 """
 
 import dataclasses
@@ -15,21 +15,24 @@ WORLD = 0
 """Seed of the world that is trained on. Held-out cells are a tenth, by hash of their names."""
 FIRST = "S2L2A_10m"
 AUTOENCODERS: Mapping[str, tuple[int, ...]] = {
-    FIRST: (2400, 3000),
-    "S2L1C_10m": (500, 1500),
+    FIRST: (2400, 3000, 600),
+    "S2L1C_10m": (500, 1500, 500),
+    "DEM": (1000, 1600),
+    "S2L2A_20m": (700, 1100),
+    "S2L1C_20m": (700, 1100),
+    "S2L2A_60m": (600, 1000),
+    "S2L1C_60m": (600, 1000),
+    "LULC": (600, 900, 400),
     "S1RTC": (700,),
-    "LULC": (600, 900),
-    "S2L2A_20m": (700,),
-    "S2L1C_20m": (700,),
-    "DEM": (1000,),
     "cloud_mask": (400,),
-    "S2L2A_60m": (600,),
-    "S2L1C_60m": (600,),
 }
 """Updates of 8 patches in each run of a modality; the smaller the images, the cheaper a step."""
-LEARNING_RATES = (1e-3, 7e-4)
-"""Of first and second runs; each falls to a hundredth in a nearly straight line."""
-SHORT_STEPS = 6
+LEARNING_RATES = (1e-3, 7e-4, 5e-4)
+"""Of first, second and third runs; each falls to a hundredth in a nearly straight line."""
+PATCHES = 6000
+"""Of the latent store, each of another cell; a tenth is for tests."""
+SHORT, SHORT_STEPS = "DEM", 6
+"""The autoencoder of the short variant, which is the cheapest, and the steps of its two runs."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,36 +44,76 @@ class Stage:
     arguments: tuple[str, ...]
     """Of `copgen`."""
     writes: Path
+    shared: bool = False
+    """Whether it runs as one device a core, which share its batches, where it is given several."""
 
 
 def stages(out: Path, *, short: bool = False) -> list[Stage]:
     """The recipe, in order, writing under `out`."""
     if short:
-        return [_autoencoder(out, FIRST, 0, short=True), _autoencoder(out, "DEM", 0, short=True)]
+        return [_autoencoder(out, SHORT, 0, short=True), _backbone(out, 1, "world", short=True)]
     runs = [_autoencoder(out, name, run) for name, steps in AUTOENCODERS.items() for run in range(len(steps))]
     last = [str(_place(out, name, len(steps) - 1)) for name, steps in AUTOENCODERS.items()]
-    model = out / "autoencoders"
-    joined = ("export-model", *last, "--precision", "float16", "--out", str(model))
-    return [
-        *sorted(runs, key=lambda stage: stage.wave),
-        Stage(name="autoencoders", wave=3, arguments=joined, writes=model),
+    wave = max(stage.wave for stage in runs)
+    autoencoders, latents, model = (out / name for name in ("autoencoders", "latents", "model"))
+    halved = ("--precision", "float16")
+    backbone = _backbone(out, wave + 3, str(latents), "--autoencoders", str(autoencoders))
+    commands = [
+        Stage(
+            name="autoencoders",
+            wave=wave + 1,
+            arguments=("export-model", *last, *halved, "--out", str(autoencoders)),
+            writes=autoencoders,
+        ),
+        Stage(
+            name="latents",
+            wave=wave + 2,
+            arguments=(
+                *("encode", "--data", f"world:{WORLD}:{PATCHES}:patches", "--model", str(autoencoders)),
+                *("--packed", "--out", str(latents), "--resume"),
+            ),
+            writes=latents,
+        ),
+        backbone,
+        Stage(
+            name="model",
+            wave=wave + 4,
+            arguments=(
+                *("export-model", str(backbone.writes), "--autoencoders", str(autoencoders)),
+                *(*halved, "--out", str(model)),
+            ),
+            writes=model,
+        ),
     ]
+    return [*sorted(runs, key=lambda stage: stage.wave), *commands]
 
 
 def _autoencoder(out: Path, modality: str, run: int, *, short: bool = False) -> Stage:
-    """The command of one run, which is the first (0) or the second (1) of its modality."""
+    """The command of one run, from 0, of a modality."""
     steps = AUTOENCODERS[modality][run]
     arguments = ["train", "vae", "--config", "demo", f"--config.modality={modality}", "--data", f"world:{WORLD}"]
     arguments += [f"--config.optimiser.learning_rate={LEARNING_RATES[run]}", f"--config.seed={run}"]
-    arguments += [f"--config.optimiser.decay_steps={steps}", f"--config.habits.steps={SHORT_STEPS if short else steps}"]
-    # The short variant has a row of the log for every step, and next to no measurement.
-    arguments += [f"--config.habits.measured_patches={1 if short else 128}", *(["--config.habits.log_every=1"] * short)]
-    before = (modality, run - 1) if run else (FIRST, 0) if modality != FIRST else None
+    # The short variant measures next to nothing.
+    arguments += [f"--config.optimiser.decay_steps={steps}", f"--config.habits.measured_patches={1 if short else 128}"]
+    before = (modality, run - 1) if run else (FIRST, 0) if modality != FIRST and not short else None
     if before is not None:
         arguments += ["--init", str(_place(out, *before))]
     place = _place(out, modality, run)
-    wave = run + (modality != FIRST)
-    return Stage(name=place.name, wave=wave, arguments=(*arguments, "--out", str(place), "--resume"), writes=place)
+    arguments += [*_steps(SHORT_STEPS if short else steps, short=short), "--out", str(place), "--resume"]
+    return Stage(name=place.name, wave=run + (modality != FIRST), arguments=tuple(arguments), writes=place)
+
+
+def _backbone(out: Path, wave: int, latents: str, *more: str, short: bool = False) -> Stage:
+    """The command of the backbone: everything but its data is the preset's."""
+    place = out / "backbone"
+    arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *more]
+    arguments += [*(_steps(SHORT_STEPS, short=True) if short else ()), "--out", str(place), "--resume"]
+    return Stage(name=place.name, wave=wave, arguments=tuple(arguments), writes=place, shared=True)
+
+
+def _steps(steps: int, *, short: bool) -> list[str]:
+    """So many updates; the short variant has a row of the log for every one."""
+    return [f"--config.habits.steps={steps}", *(["--config.habits.log_every=1"] * short)]
 
 
 def _place(out: Path, modality: str, run: int) -> Path:

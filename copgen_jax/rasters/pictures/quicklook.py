@@ -1,7 +1,7 @@
 """Pictures of samples: one image with its legend, how much members differ, and a sheet that shows all at once."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
@@ -37,6 +37,8 @@ class Row:
     """(band, y, x) by member number: the first few."""
     statistics: Mapping[str, np.ndarray]
     """As `image_statistics` gives them; empty where there is only one member."""
+    drawn_by: str = ""
+    """Whose members these are, where a sheet compares."""
 
 
 def title(modality: Modality) -> str:
@@ -83,19 +85,24 @@ def contact_sheet(
     given: Mapping[Modality, np.ndarray],
     heading: str,
     notes: Sequence[str],
+    truth: Mapping[Modality, np.ndarray] | None = None,
 ) -> Image.Image:
-    """Given images (band, y, x), then a row per wanted modality: its first members, their mean and their spread."""
-    heights = _common_heights(rows, given)
-    columns = max([_FEWEST_COLUMNS, len(given), *(len(row.members) + 2 * bool(row.statistics) for row in rows)])
+    """Given images (band, y, x), the truth of what is wanted where it is known, then a row per wanted modality: its
+    first members, their mean and their spread."""
+    above = {name: images for name, images in (("given", given), ("truth", truth)) if images}
+    heights = _common_heights(rows, above.values())
+    columns = max(
+        [_FEWEST_COLUMNS, *map(len, above.values()), *(len(row.members) + 2 * bool(row.statistics) for row in rows)]
+    )
     width = 2 * MARGIN + _LABELS + columns * (PANEL + GAP) - GAP
     note_lines = [line for note in notes for line in wrap(note, width - 2 * MARGIN, 12)]
-    height = 56 + _ROW * (len(rows) + bool(given)) + 17 * len(note_lines) + MARGIN
+    height = 56 + _ROW * (len(rows) + len(above)) + 17 * len(note_lines) + MARGIN
     page = Canvas(width, height)
     page.text(MARGIN, MARGIN, heading, size=20)
     y = 56
-    if given:
-        page.text(MARGIN, y + 20, "given", size=16)
-        for column, (modality, values) in enumerate(given.items()):
+    for name, images in above.items():
+        page.text(MARGIN, y + 20, name, size=16)
+        for column, (modality, values) in enumerate(images.items()):
             _sheet_panel(page, column, y, title(modality), picture(values, modality, heights=heights))
             _sheet_legend(page, column, y, modality, [values], heights)
         y += _ROW
@@ -131,6 +138,7 @@ def _draw_row(page: Canvas, y: int, row: Row, heights: tuple[float, float] | Non
     modality = row.modality
     page.lines(MARGIN, y + 18, title(modality), width=_LABELS - 10, size=16, ink=(25, 28, 32))
     page.lines(MARGIN, y + 62, describe(modality), width=_LABELS - 14)
+    page.lines(MARGIN, y + 104, row.drawn_by, width=_LABELS - 14, size=13, ink=(25, 28, 32))
     for column, (member, values) in enumerate(row.members.items()):
         _sheet_panel(page, column, y, f"member {member}", picture(values, modality, heights=heights))
     _sheet_legend(page, 0, y, modality, list(row.members.values()), heights, max(_FEWEST_COLUMNS, len(row.members)))
@@ -198,9 +206,9 @@ def _high(values: np.ndarray, modality: Modality) -> float:
     return round_up(float(np.percentile(finite, 98)))
 
 
-def _common_heights(rows: Sequence[Row], given: Mapping[Modality, np.ndarray]) -> tuple[float, float] | None:
+def _common_heights(rows: Sequence[Row], above: Iterable[Mapping[Modality, np.ndarray]]) -> tuple[float, float] | None:
     """One range of heights for all relief on the sheet."""
-    images = [values for modality, values in given.items() if modality.encoding == "height"]
+    images = [values for shown in above for modality, values in shown.items() if modality.encoding == "height"]
     for row in rows:
         if row.modality.encoding == "height":
             images += list(row.members.values())
