@@ -150,8 +150,8 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 6600
-"""Updates of 16 samples that two cores make in about 90 minutes."""
+DEMO_STEPS = 5000
+"""Updates of 16 samples that two cores make in 75 minutes or so."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where compute is a CPU's and the data are few."""
 
@@ -184,6 +184,6 @@ def training_preset(name: str) -> BackboneTraining:
         optimiser=OptimiserConfig(
             learning_rate=1e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
-        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2200),
+        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2500),
         **_SMALL,
     )
