@@ -30,6 +30,7 @@ BENCHMARKS = {
     "serving": "the sampler as an exported program (jax.export)",
     "pipeline": "moments per second from the latent store to host arrays, beside zarr-python and LMDB",
     "world": "time of patches and redraws of the synthetic world",
+    "evaluations": "how few evaluations draw what 1000 draw, by the demo model on the synthetic world",
     "solvers": "error of every solver at 5 to 50 evaluations on distributions with an exact flow",
 }
 """Name of the module in this package, and what it measures."""

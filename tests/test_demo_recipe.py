@@ -6,6 +6,7 @@ import shlex
 
 import numpy as np
 import pytest
+from processes import environment
 
 from recipes.demo import gates, logs
 from recipes.demo.__main__ import main
@@ -63,9 +64,9 @@ def test_recipe_is_commands_of_the_program(tmp_path, capsys):
     assert {words[1] for words in commands} <= set(COMMANDS)
     todo = stages(tmp_path / "runs")
     assert [words[1:] for words in commands] == [list(stage.arguments) for stage in todo]
-    assert {stage.name for stage in todo} > {f"{name}-1" for name in AUTOENCODERS}
+    assert {stage.name for stage in todo} > {f"{name}-1" for name in AUTOENCODERS} | {"latents", "backbone", "model"}
     written: set[str] = set()
-    for wave in range(4):
+    for wave in range(max(stage.wave for stage in todo) + 1):
         now = [stage for stage in todo if stage.wave == wave]
         needed = {word for stage in now for word in stage.arguments if word.startswith(str(tmp_path / "runs"))}
         assert needed - {str(stage.writes) for stage in now} <= written
@@ -73,11 +74,12 @@ def test_recipe_is_commands_of_the_program(tmp_path, capsys):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.slow
-def test_short_variant_gives_the_recorded_curves(tmp_path):
+def test_short_variant_gives_the_recorded_curves(tmp_path, monkeypatch):
     recorded = json.loads(logs.SHORT.read_text())
     if recorded["versions"] != logs.versions():
         pytest.skip(f"recorded with {recorded['versions']}, here are {logs.versions()}")
+    for name, value in environment(tmp_path / "cache").items():
+        monkeypatch.setenv(name, value)
     assert main(["--short", "--out", str(tmp_path)]) == 0
     found = logs.short_curves(tmp_path)
     assert found.keys() == recorded["curves"].keys()

@@ -8,13 +8,13 @@ import dataclasses
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import rasterio
 import xarray as xr
 from golden_vectors import load_json, present, recipe
+from processes import COMMAND, environment
 from random_models import random_model
 from rasterio.warp import transform_bounds
 
@@ -56,18 +56,23 @@ def base_model(tmp_path_factory):
     return path
 
 
-def copgen(*arguments):
+@pytest.fixture(scope="module")
+def copgen(tmp_path_factory):
     """Run the command as a user does: in a process of its own, on one device."""
-    environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
-    command = [sys.executable, "-m", "copgen_jax.cli", *map(str, arguments)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    variables = environment(tmp_path_factory.mktemp("cache"))
+
+    def run(*arguments):
+        command = [*COMMAND, *map(str, arguments)]
+        return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=900, check=False)
+
+    return run
 
 
 def tile(product, name):
     return TILES / product / f"{name}.tif"
 
 
-def test_all_tiles_from_a_table_of_places(base_model, tmp_path):
+def test_all_tiles_from_a_table_of_places(copgen, base_model, tmp_path):
     """DEM, land cover (indices), place and date given; the three tiles lie in three zones, two hemispheres."""
     table = tmp_path / "places.csv"
     rows = [f"{name},{tile('DEM', name)},{tile('LULC', name)},auto,2020-06-10" for name in OFFSETS]
@@ -100,7 +105,7 @@ def test_all_tiles_from_a_table_of_places(base_model, tmp_path):
         assert (out / name / "quicklooks" / "contact_sheet.png").stat().st_size > 10_000
 
 
-def test_the_offset_of_a_tile_must_be_stated_and_then_counts(tmp_path):
+def test_the_offset_of_a_tile_must_be_stated_and_then_counts(copgen, tmp_path):
     """L1C to L2A of the tile whose DNs carry +1000; radar is refused as linear power because it is in dB.
 
     With tiny networks of all twelve modalities on the published grids.

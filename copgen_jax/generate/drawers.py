@@ -92,6 +92,9 @@ class ModelDrawer:
 
     generator: Generator
     seed: int
+    solver: str | None = None
+    evaluations: int | None = None
+    """Of the sampler; the model's own where None."""
 
     def __post_init__(self):
         lacking = [name for name in COPGEN.names if name not in self.modalities]
@@ -127,7 +130,10 @@ class ModelDrawer:
             yield drawn.samples
 
     def _request(self, wanted: Sequence[str], members: int) -> Request:
-        return Request(want=tuple(wanted), members=members, seed=self.seed).settled(self.generator.model.config)
+        request = Request(
+            want=tuple(wanted), members=members, seed=self.seed, solver=self.solver, evaluations=self.evaluations
+        )
+        return request.settled(self.generator.model.config)
 
 
 def as_samples(patch: Patch, modalities: ModalitySet, provenance: Mapping[str, Any], *, member: int = 0) -> Samples:

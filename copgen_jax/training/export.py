@@ -11,7 +11,9 @@ import numpy as np
 from copgen_jax.checkpoints import Hashes, load_config, load_hashes, save_model
 from copgen_jax.checkpoints.model_directory import load_network, model_hashes
 from copgen_jax.checkpoints.shapes import backbone_shapes, unflatten
-from copgen_jax.config import ModelConfig
+from copgen_jax.config import ModelConfig, SolverConfig
+from copgen_jax.diffusion.schedule import NoiseSchedule
+from copgen_jax.diffusion.solvers import solver_table
 from copgen_jax.errors import InputError
 from copgen_jax.model import build_backbone
 from copgen_jax.progress import Track, silently
@@ -28,6 +30,7 @@ def export_model(
     *,
     autoencoders: str | Path | None = None,
     precision: str = "float32",
+    solver: SolverConfig | None = None,
     overwrite: bool = False,
     track: Track = silently,
 ) -> Hashes:
@@ -39,12 +42,13 @@ def export_model(
         autoencoders: model directory whose autoencoders made the latents that the backbone was trained on.
         precision: "float32", or "float16" for a directory of half the size. Rounding makes another model: latents
             have to be made with the rounded autoencoders.
+        solver: how the model is sampled unless asked otherwise; by default as `autoencoders`, else as published.
         overwrite: replace what is at `out`.
         track: told about networks written.
 
     Raises:
-        InputError: no run, no checkpoint, several runs of one network, other autoencoders than those of the latents, or
-            a parameter too large for float16.
+        InputError: no run, no checkpoint, several runs of one network, other autoencoders than those of the latents, no
+            such solver, or a parameter too large for float16.
     """
     opened = [load_run(path) for path in runs]
     backbones = [run for run in opened if run.config.network == "backbone"]
@@ -73,10 +77,12 @@ def export_model(
         kept = {name: c for name, c in theirs.autoencoders.items() if name in config.modalities}
         config = dataclasses.replace(config, autoencoders=kept, solver=theirs.solver)
         params["autoencoders"] = {name: found.params[name] for name in kept}
+    if solver is not None:
+        solver_table(solver.name, NoiseSchedule(config.schedule), solver.evaluations)  # refuses what cannot be sampled
     provenance = {**config.provenance, "run": run.config.run_id, "step": step, "parameters": "average (EMA)"}
     if LATENTS in run.config.data:
         provenance[LATENTS] = run.config.data[LATENTS]
-    config = dataclasses.replace(config, provenance=provenance)
+    config = dataclasses.replace(config, provenance=provenance, solver=solver or config.solver)
     return save_model(out, config, _rounded(params, precision), overwrite=overwrite, track=track)
 
 

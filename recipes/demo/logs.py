@@ -34,6 +34,7 @@ def write_logs(out: Path, to: Path = LOGS) -> list[Path]:
         target = measured / f"{name}.json"
         target.write_text((out / f"{name}-{len(steps)}" / "autoencoder.json").read_text())
         written.append(target)
+    written.append(_curve(out / "backbone" / "metrics.jsonl", curves / "backbone.csv"))
     return written
 
 
@@ -50,12 +51,11 @@ def short_curves(out: Path) -> dict[str, list[float]]:
 
 def _curve(metrics: Path, target: Path) -> Path:
     with target.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        rows = [row.get("generator", {}) | row for row in read_rows(metrics)]
+        columns = [name for name in COLUMNS if name in rows[0]]
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(
-            {key: f"{value:.6g}" for key, value in (row["generator"] | row).items() if key in COLUMNS}
-            for row in read_rows(metrics)
-        )
+        writer.writerows({name: f"{row[name]:.6g}" for name in columns} for row in rows)
     return target
 
 

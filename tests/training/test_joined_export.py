@@ -8,8 +8,9 @@ import pytest
 from latent_stores import DESCRIPTION, cell_names, make_store
 from random_models import random_model, random_params
 
-from copgen_jax.checkpoints import load_hashes, load_model
+from copgen_jax.checkpoints import load_config, load_hashes, load_model
 from copgen_jax.cli import main
+from copgen_jax.config import SolverConfig
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import TINY
 from copgen_jax.training import export
@@ -57,6 +58,21 @@ def test_one_model_of_both(autoencoders, tmp_path, capsys, modalities):
         jax.tree.map(np.testing.assert_array_equal, tree, theirs["autoencoders"][name])
     if not modalities:
         assert load_hashes(out).latent_space == load_hashes(autoencoders).latent_space
+
+
+def test_a_default_solver_changes_no_hash(autoencoders, tmp_path, capsys):
+    run, _ = run_of(autoencoders, tmp_path)
+    command = ["export-model", str(run.path), "--autoencoders", str(autoencoders)]
+    for place, options in (("a", []), ("b", ["--solver", "unipc", "--evaluations", "15"])):
+        assert main([*command, *options, "--out", str(tmp_path / place)]) == 0
+    assert load_config(tmp_path / "a").solver == load_config(autoencoders).solver
+    assert load_config(tmp_path / "b").solver == SolverConfig(name="unipc", evaluations=15)
+    one, other = (dataclasses.replace(load_hashes(tmp_path / place), files={}) for place in "ab")
+    assert one == other
+    capsys.readouterr()
+    assert main([*command, "--solver", "none", "--out", str(tmp_path / "c")]) == 2
+    assert "unipc" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
 
 
 def test_half_precision_is_half_the_size_and_another_model(autoencoders, tmp_path, capsys):

@@ -6,14 +6,11 @@ import os
 import random
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from latent_stores import DESCRIPTION, make_store
-
-sys.path.insert(0, str(Path(__file__).parent))
 from processes import (
     COMMAND,
     LAUNCHER,

@@ -4,13 +4,9 @@ import json
 import os
 import random
 import signal
-import sys
 import time
-from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
 from processes import (
     COMMAND,
     LAUNCHER,

@@ -7,8 +7,6 @@ import jax
 import numpy as np
 import pytest
 from latent_stores import make_store
-
-sys.path.insert(0, str(Path(__file__).parent))
 from processes import LAUNCHER, environment, run
 
 from copgen_jax.config import preset

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 COMMAND = [sys.executable, "-m", "copgen_jax.cli"]
 LAUNCHER = [sys.executable, str(ROOT / "launch" / "local.py")]
 
