@@ -132,7 +132,7 @@ SMALL = ModelConfig(
     backbone=BackboneConfig(width=192, depth=6, heads=3),
     autoencoders={m.name: _SMALL_AUTOENCODER for m in DEMO.images},
     prediction="v",
-    solver=SolverConfig(evaluations=20),
+    solver=SolverConfig(name="unipc", evaluations=15),
     s2_offset=0,
 )
 """Preset "demo": what two cores can train, on 0.96 km patches."""

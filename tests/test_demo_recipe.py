@@ -4,10 +4,13 @@ import dataclasses
 import json
 import shlex
 
+import jax
 import numpy as np
 import pytest
 from processes import environment
 
+from copgen_jax.checkpoints import find_model, load_model
+from copgen_jax.config import preset
 from recipes.demo import gates, logs
 from recipes.demo.__main__ import main
 from recipes.demo.stages import AUTOENCODERS, SHORT_STEPS, stages
@@ -86,6 +89,25 @@ def test_short_variant_gives_the_recorded_curves(tmp_path, monkeypatch):
     for name, losses in found.items():
         assert len(losses) == SHORT_STEPS
         np.testing.assert_allclose(losses, recorded["curves"][name], rtol=1e-4, err_msg=name)
+
+
+def test_the_packaged_model_is_the_presets_and_small():
+    """Whole (its files are compared with their hashes), within the sizes it was asked to have, of no machine."""
+    path = find_model("demo")
+    config, params = load_model(path)
+    asked = preset("demo")
+    assert (config.backbone, config.prediction, config.solver) == (asked.backbone, asked.prediction, asked.solver)
+    assert dict(config.autoencoders) == dict(asked.autoencoders)
+    assert config.modalities.names == asked.modalities.names
+
+    def count(tree):
+        return sum(leaf.size for leaf in jax.tree.leaves(tree))
+
+    assert count(params["backbone"]) <= 8_000_000
+    assert max(count(tree) for tree in params["autoencoders"].values()) <= 600_000
+    files = [file.read_bytes() for file in path.rglob("*") if file.is_file()]
+    assert sum(map(len, files)) <= 30_000_000
+    assert not any(word in content for content in files for word in (b"/tmp/", b"/root/", b"/home/", b"/work/"))
 
 
 def test_gate_is_plain_data():

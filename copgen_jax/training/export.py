@@ -67,11 +67,12 @@ def export_model(
     config, step = run.config.model, newest_step(run)
     params: dict[str, Any] = {"backbone": lambda: averaged_backbone(run, step), "autoencoders": {}}
     if found is not None:
-        there = found.latent_space()
+        there = found.latent_space() if precision == "float32" else _latent_space(found.config, found.params, precision)
         if there != run.config.data["latent_space"]:
             raise InputError(
                 f"{run.path} was trained on latents of other autoencoders (latent space "
-                f"{run.config.data['latent_space'][:12]}) than those of {found.where} ({str(there)[:12]})"
+                f"{run.config.data['latent_space'][:12]}) than those of {found.where} in {precision} "
+                f"({str(there)[:12]})"
             )
         theirs = found.config
         kept = {name: c for name, c in theirs.autoencoders.items() if name in config.modalities}
@@ -123,12 +124,18 @@ def _of_model(path: str | Path) -> _Autoencoders:
 
 def _of_runs(runs: Sequence[RunDirectory]) -> _Autoencoders:
     config, params = join_autoencoders(runs)
-
-    def latent_space() -> str | None:
-        return model_hashes(config, {"autoencoders": {name: read() for name, read in params.items()}}).latent_space
-
     where = ", ".join(str(run.path) for run in runs)
-    return _Autoencoders(where=where, config=config, params=params, latent_space=latent_space)
+    return _Autoencoders(
+        where=where, config=config, params=params, latent_space=lambda: _latent_space(config, params, "float32")
+    )
+
+
+def _latent_space(config: ModelConfig, params: Mapping[str, Callable[[], Any]], precision: str) -> str | None:
+    """Of autoencoders as they will be written: rounding makes another one."""
+    read = {
+        name: rounded() for name, rounded in _rounded({"autoencoders": dict(params)}, precision)["autoencoders"].items()
+    }
+    return model_hashes(config, {"autoencoders": read}).latent_space
 
 
 def averaged_backbone(run: RunDirectory, step: int) -> Any:

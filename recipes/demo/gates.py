@@ -1,7 +1,8 @@
 """What the demo model must hold, each gate with its number, beside ideal draws and the conditional mean.
 
-    copgen evaluate stochastic narrowing --model demo --data world:0 --cells 100 --out REPORT
-    python -m recipes.demo.gates --report REPORT --model demo
+    copgen evaluate stochastic --model demo --data world:0 --cells 100 --out STOCHASTIC
+    copgen evaluate narrowing --model demo --data world:0 --cells 100 --seeds 4 --out NARROWING
+    python -m recipes.demo.gates --reports STOCHASTIC NARROWING
 
 Every number is of held-out cells. A gate that is missed is printed as missed; the exit code stays 0, because a missed
 gate is a finding and no failure of this program.
@@ -156,16 +157,18 @@ def _rows(table: Path) -> list[dict[str, str]]:
 def main(words: Sequence[str] | None = None) -> int:
     """Print the table, and write it beside the logs."""
     parser = argparse.ArgumentParser(prog="python -m recipes.demo.gates", description=__doc__)
-    parser.add_argument("--report", type=Path, required=True, metavar="DIR", help="of copgen evaluate")
+    parser.add_argument(
+        "--reports", type=Path, nargs=2, required=True, metavar="DIR", help="of copgen evaluate, in the order above"
+    )
     parser.add_argument("--model", default="demo", help="model directory, or demo")
     parser.add_argument("--name", default="demo", help="the model's name in the report")
     parser.add_argument("--out", type=Path, default=LOGS, metavar="DIR", help="for gates.json and gates.md")
     arguments = parser.parse_args(words)
     measured = {path.stem: json.loads(path.read_text()) for path in (LOGS / "autoencoders").glob("*.json")}
-    tables = arguments.report / "tables"
+    stochastic, narrowing = (report / "tables" for report in arguments.reports)
     gates = [
-        *of_distributions(tables, arguments.name),
-        *of_narrowing(tables, arguments.name),
+        *of_distributions(stochastic, arguments.name),
+        *of_narrowing(narrowing, arguments.name),
         *of_autoencoders(measured),
         *of_land_cover(arguments.model),
     ]

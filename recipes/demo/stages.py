@@ -80,7 +80,7 @@ def stages(out: Path, *, short: bool = False) -> list[Stage]:
             wave=wave + 4,
             arguments=(
                 *("export-model", str(backbone.writes), "--autoencoders", str(autoencoders)),
-                *(*halved, "--evaluations", "20", "--out", str(model)),
+                *(*halved, "--solver", "unipc", "--evaluations", "15", "--out", str(model)),
             ),
             writes=model,
         ),

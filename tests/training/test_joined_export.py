@@ -102,4 +102,6 @@ def test_other_autoencoders_are_refused(autoencoders, tmp_path):
     other = random_model(tmp_path / "other", TINY, seed=1)
     with pytest.raises(InputError, match="trained on latents of other autoencoders"):
         export_model([run.path], tmp_path / "joined", autoencoders=other)
+    with pytest.raises(InputError, match=r"other autoencoders .* in float16"):  # the right ones, which rounding changes
+        export_model([run.path], tmp_path / "joined", autoencoders=autoencoders, precision="float16")
     assert not (tmp_path / "joined").exists()
