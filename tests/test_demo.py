@@ -67,6 +67,17 @@ def test_files_hold_the_draws_of_the_simulator(demo, season):
         np.testing.assert_array_equal(stored.sel(member=member).values.transpose(1, 2, 0), draw["S1RTC"])
 
 
+def test_seasons_can_be_chosen(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([*BY_SIMULATOR, "--dates", "15.7.2023", "--out", str(out)]) == 2
+    assert "'15.7.2023'; expected days such as 2023-07-15" in capsys.readouterr().err
+    assert not out.exists()
+    assert main([*BY_SIMULATOR, "--dates", "2022-04-01", "--members", "2", "--out", str(out), "--quiet"]) == 0
+    assert {path.name for path in out.iterdir()} == {"index.html", "2022-04-01", "2022-04-01.png"}
+    tree = xr.open_datatree(out / "2022-04-01" / "samples.zarr", engine="zarr")
+    assert str(tree["S1RTC"]["S1RTC"].coords["time"].values)[:10] == "2022-04-01"
+
+
 def test_the_record_is_json_and_an_existing_demo_is_kept(demo, capsys):
     assert main([*BY_SIMULATOR, "--out", str(demo), "--members", "2"]) == 2
     assert "--overwrite" in capsys.readouterr().err

@@ -1,6 +1,9 @@
 """`copgen demo`: the main job on an embedded example."""
 
 import argparse
+import datetime
+
+from copgen_jax.errors import InputError
 
 DESCRIPTION = """\
 Show what any-to-any generation is, with a small model that comes with the package: many radar and optical images of one
@@ -24,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="model directory of the twelve modalities, demo for the packaged one (default), or simulator for draws "
         "of the simulator alone",
     )
+    add("--dates", nargs="+", metavar="YYYY-MM-DD", help="seasons to show (default: a day of January and of July 2023)")
     add("--members", type=int, default=8, metavar="N", help="draws per season (default 8)")
     add("--place", type=int, default=29, metavar="N", help="number of the place (default 29)")
     add("--seed", type=int, default=0, metavar="N", help="of the synthetic world and of the draws (default 0)")
@@ -55,6 +59,7 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         place=arguments.place,
         members=arguments.members,
         overwrite=arguments.overwrite,
+        seasons=_seasons(arguments.dates),
         track=terminal.track,
     )
     terminal.say("Spread of the 10 m reflectances over draws, as conditions are added:")
@@ -62,3 +67,15 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         for name, value in spreads.items():
             terminal.say(f"  {name:16s} {value:.4f}  {who}")
     terminal.result(record, f"Open {record['page']} in a browser.")
+
+
+def _seasons(dates: list[str] | None) -> dict[str, str]:
+    """A folder for each date, named like it."""
+    from copgen_jax.generate.demo import SEASONS
+
+    for date in dates or ():
+        try:
+            datetime.date.fromisoformat(date)
+        except ValueError as error:
+            raise InputError(f"--dates has {date!r}; expected days such as 2023-07-15") from error
+    return {date: date for date in dates} if dates else SEASONS

@@ -32,6 +32,7 @@ from copgen_jax.rasters.samples import Samples, concatenate
 PAGE = "index.html"
 WANTED = ("S1RTC", "S2L2A")
 SEASONS = {"january": "2023-01-15", "july": "2023-07-15"}
+"""Folder and date of each season, unless others are asked for."""
 FORWARD = ("location", "DEM", "LULC", "timestamp")
 REVERSE_GIVEN, REVERSE_WANTED = ("S2L2A",), ("DEM", "LULC")
 REVERSE = "reverse"
@@ -57,6 +58,7 @@ def write_demo(
     place: int,
     members: int,
     overwrite: bool,
+    seasons: Mapping[str, str] = SEASONS,
     track: Track = silently,
 ) -> dict[str, Any]:
     """Write the demo's rasters, stores and pictures and OUT/index.html. Returns what was written and measured.
@@ -68,6 +70,7 @@ def write_demo(
         place: number of the place in that world.
         members: draws per condition.
         overwrite: replace an earlier demo.
+        seasons: {folder: YYYY-MM-DD}.
         track: told about draws.
 
     Raises:
@@ -83,7 +86,7 @@ def write_demo(
     drawer = drawers[""]
     truth = world.patch(place)
     demo = _Demo(out=out, members=members, overwrite=overwrite, track=track)
-    for season, date in SEASONS.items():
+    for season, date in seasons.items():
         held = dataclasses.replace(truth, values={**truth.values, "timestamp": np.datetime64(date, "D")})
         drawn = {who: demo.write(season + suffix, who, held, FORWARD, WANTED) for suffix, who in drawers.items()}
         demo.compare(season, f"{season}: one place, many images", drawn, held, FORWARD, COMPARED)
@@ -100,7 +103,7 @@ def write_demo(
         truth=truth,
         seed=world.seed,
         members=members,
-        seasons=SEASONS,
+        seasons=seasons,
         has_model=model is not None,
         errors=errors,
         narrowing=narrowing,
