@@ -6,10 +6,11 @@ import datetime
 from copgen_jax.errors import InputError
 
 DESCRIPTION = """\
-Show what any-to-any generation is, with a small model that comes with the package: many radar and optical images of one
-place of a synthetic world from its height, land cover and a date, in two seasons; their spread; the way back from an
-image to land cover and height; and how the spread narrows as more is given. Beside the model's draws stand those of the
-world's simulator, which knows the answer. Every file says who drew it.
+Show what any-to-any generation is: many radar and optical images of one place of a synthetic world from its height,
+land cover and a date, in two seasons, their spread, and how it narrows as more is given. Without --model the draws are
+those of the world's simulator, which knows its own conditionals, because this version ships no trained model. With a
+model, its draws stand beside the simulator's, and the way back from an image to land cover and height is shown too.
+Every file says who drew it.
 """
 SIMULATOR = "simulator"
 """In place of a model: the simulator alone draws, in seconds."""
@@ -23,9 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="MODEL",
-        default="demo",
-        help="model directory of the twelve modalities, demo for the packaged one (default), or simulator for draws "
-        "of the simulator alone",
+        default=SIMULATOR,
+        help="model directory of the twelve modalities, or simulator for draws of the simulator alone (default)",
     )
     add("--dates", nargs="+", metavar="YYYY-MM-DD", help="seasons to show (default: a day of January and of July 2023)")
     add("--members", type=int, default=8, metavar="N", help="draws per season (default 8)")

@@ -103,10 +103,13 @@ class BackbonePlan:
         """The state before the first update: each device makes, or is given, its own share only."""
         optimiser = make_optimiser(self.training.optimiser)
         key = jax.random.key(self.training.seed, impl="threefry2x32")
+
+        def params_of(key: jax.Array) -> Any:
+            return fresh_params(self.backbone, key, start=self.training.start)
+
         if self.init is None:
-            make = jax.jit(lambda k: start_state(fresh_params(self.backbone, k), optimiser), out_shardings=shardings)
-            return make(key)
-        fresh = jax.jit(lambda k: fresh_params(self.backbone, k), out_shardings=replicated(self.mesh))(key)
+            return jax.jit(lambda k: start_state(params_of(k), optimiser), out_shardings=shardings)(key)
+        fresh = jax.jit(params_of, out_shardings=replicated(self.mesh))(key)
         host = params_from_model(self.init, self.model, flat_on_host(fresh))
         params = jax.tree.map(
             lambda array, sharding: jax.make_array_from_callback(array.shape, sharding, lambda index: array[index]),

@@ -7,7 +7,7 @@ latent store, which knows their grids and scale factors.
 import dataclasses
 import typing
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from copgen_jax.config import PRESETS, BackboneConfig, Prediction, ScheduleConfig, preset
 from copgen_jax.diffusion.objective import Objective
@@ -15,6 +15,8 @@ from copgen_jax.diffusion.schedule import NoiseSchedule
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.nn.attention import Implementation
 from copgen_jax.nn.backbone import Remat
+
+Start = Literal["published", "places"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,6 +112,8 @@ class BackboneTraining:
     dtype: str = "bfloat16"
     """Compute type; parameters and optimiser are float32."""
     attention: Implementation = "plain"
+    start: Start = "published"
+    """What parameters begin with: as published, or knowing where tokens lie (`copgen_jax.training.backbone_start`)."""
     remat: Remat = "full"
     """What a block keeps for its gradient: none (everything), dots (its matrix products) or full (its input)."""
     habits: BackboneHabits = BackboneHabits()
@@ -120,7 +124,12 @@ class BackboneTraining:
                 f"a batch of {self.batch_size} does not divide into {self.accumulation} micro-batches: make batch_size "
                 f"a multiple of accumulation"
             )
-        for name, kind in (("prediction", Prediction), ("attention", Implementation), ("remat", Remat)):
+        for name, kind in (
+            ("prediction", Prediction),
+            ("start", Start),
+            ("attention", Implementation),
+            ("remat", Remat),
+        ):
             if getattr(self, name) not in typing.get_args(kind):
                 expected = ", ".join(typing.get_args(kind))
                 raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {expected}")
@@ -150,8 +159,8 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 5000
-"""Updates of 16 samples that two cores make in 75 minutes or so."""
+DEMO_STEPS = 10_000
+"""Updates of 16 samples that two cores make in two and a half hours or so."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where compute is a CPU's and the data are few."""
 
@@ -179,11 +188,12 @@ def training_preset(name: str) -> BackboneTraining:
     return BackboneTraining(
         backbone=sizes,
         prediction=preset(name).prediction,
+        start="places",
         batch_size=16,
         objective=ObjectiveConfig(conditional_share=0.5),
         optimiser=OptimiserConfig(
             learning_rate=1e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
-        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2500),
+        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
         **_SMALL,
     )
