@@ -187,7 +187,7 @@ class _Demo:
             Row(
                 modality=modalities[modality],
                 members={member: samples.read(modality, member) for member in samples.members},
-                statistics=image_statistics(samples, modalities[modality], quantiles=()),
+                statistics=image_statistics(samples, modalities[modality], quantiles=()),  # pyright: ignore
                 drawn_by=f"drawn by {who.name.split(',')[0]}",
             )
             for modality in shown
