@@ -30,8 +30,9 @@ Built = tuple[Callable[[], Any], dict[str, Any]]
 
 
 def build(work: Work) -> Built:
-    """The work of a description, compiled, in a process that keeps its memory as the program does."""
-    keep_freed_memory()
+    """The work of a description, compiled; a process that trains keeps its memory, as the program does."""
+    if work.task == "train":
+        keep_freed_memory()
     return TASKS[work.task](work, preset(work.size))
 
 

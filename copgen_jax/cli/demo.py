@@ -36,14 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, terminal) -> None:
     """Write the demo and say where it is."""
-    from copgen_jax.cli.allocation import keep_freed_memory
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.data.world import World
     from copgen_jax.generate import load
     from copgen_jax.generate.demo import write_demo
     from copgen_jax.generate.drawers import ModelDrawer, Simulator
 
-    keep_freed_memory()
     keep_compilations()
     if arguments.model != SIMULATOR:
         model = ModelDrawer(generator=load(arguments.model, track=terminal.track), seed=arguments.seed)

@@ -72,7 +72,6 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     import dataclasses
 
     from copgen_jax.checkpoints import find_model, latents_of_each, load_config, load_hashes
-    from copgen_jax.cli.allocation import keep_freed_memory
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.data.majortom import Limits, report, tally
     from copgen_jax.encode import encode, load_encoder, make_plan
@@ -95,7 +94,6 @@ def run(arguments: argparse.Namespace, terminal) -> None:
         cells = {split: len(names) for split, names in plan.cells.items()}
         terminal.result({"cells": cells, "patches": plan.patches, "bytes_at_most": plan.bytes_at_most, "dry_run": True})
         return
-    keep_freed_memory()
     keep_compilations()
     encoder = load_encoder(
         model, plan.images, batch_size=arguments.batch_size, dtype=arguments.dtype, track=terminal.track

@@ -72,13 +72,11 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     """Check, plan, draw and score, render."""
     names = _names(arguments.protocols)
     shard = _shard(arguments.shard)
-    from copgen_jax.cli.allocation import keep_freed_memory
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.evaluation.protocols.estimate import estimate, in_words
     from copgen_jax.evaluation.protocols.registry import PROTOCOLS
     from copgen_jax.evaluation.protocols.running import Evaluation, evaluate, plan_task
 
-    keep_freed_memory()
     keep_compilations()
     settings = _settings(arguments)
     bench, sources = _bench_and_sources(arguments, terminal)

@@ -89,12 +89,10 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     batch_size = _batch_size(arguments.batch_size)
 
     from copgen_jax.checkpoints.model_directory import find_model, load_config
-    from copgen_jax.cli.allocation import keep_freed_memory
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.generate.generator import load
     from copgen_jax.generate.writing import write_places
 
-    keep_freed_memory()
     keep_compilations()
     config = load_config(find_model(arguments.model))
     request, options = _request(arguments, config), _output_options(arguments)
