@@ -92,7 +92,6 @@ def test_the_record_is_json_and_an_existing_demo_is_kept(demo, capsys):
     assert record["reverse"] is None
 
 
-@pytest.mark.slow
 def test_a_model_draws_beside_the_simulator_and_the_other_way_round(tmp_path, capsys):
     """Random weights: what is drawn means nothing, who drew what is said everywhere."""
     model = random_model(tmp_path / "model", DEMO)

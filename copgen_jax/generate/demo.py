@@ -88,15 +88,15 @@ def write_demo(
     demo = _Demo(out=out, members=members, overwrite=overwrite, track=track)
     for season, date in seasons.items():
         held = dataclasses.replace(truth, values={**truth.values, "timestamp": np.datetime64(date, "D")})
-        drawn = {who: demo.write(season + suffix, who, held, FORWARD, WANTED) for suffix, who in drawers.items()}
+        drawn = [(who, demo.write(season + suffix, who, held, FORWARD, WANTED)) for suffix, who in drawers.items()]
         demo.compare(season, f"{season}: one place, many images", drawn, held, FORWARD, COMPARED)
     errors = None
     if drawer.can(REVERSE_GIVEN):
-        drawn = demo.write(REVERSE, drawer, truth, REVERSE_GIVEN, REVERSE_WANTED)
-        errors = reverse_errors(drawn, truth)
+        back = demo.write(REVERSE, drawer, truth, REVERSE_GIVEN, REVERSE_WANTED)
+        errors = reverse_errors(back, truth)
         known = as_samples(truth, drawer.modalities.subset(REVERSE_WANTED), {})
         heading = "reverse: from images to height and land cover"
-        demo.compare(REVERSE, heading, {drawer: drawn}, truth, REVERSE_GIVEN, REVERSE_WANTED, known)
+        demo.compare(REVERSE, heading, [(drawer, back)], truth, REVERSE_GIVEN, REVERSE_WANTED, known)
     narrowing = {who.name: demo.narrowing(who, truth) for who in drawers.values()}
     page = demo_page(
         drawn_by=drawer.name,
@@ -175,14 +175,14 @@ class _Demo:
         self,
         name: str,
         heading: str,
-        drawn: Mapping[Drawer, Samples],
+        drawn: Sequence[tuple[Drawer, Samples]],
         truth: Patch,
         given: Sequence[str],
         shown: Sequence[str],
         known: Samples | None = None,
     ) -> None:
         """Write OUT/name.png: what was given, what is known of the truth, and all members of everybody who drew."""
-        modalities = next(iter(drawn)).modalities
+        modalities = drawn[0][0].modalities
         rows = [
             Row(
                 modality=modalities[modality],
@@ -191,7 +191,7 @@ class _Demo:
                 drawn_by=f"drawn by {who.name.split(',')[0]}",
             )
             for modality in shown
-            for who, samples in drawn.items()
+            for who, samples in drawn
         ]
         notes = [f"Synthetic data, not an observation. Cell {truth.cell}. Given: {', '.join(given)}."]
         sheet = contact_sheet(

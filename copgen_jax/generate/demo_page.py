@@ -91,8 +91,8 @@ def _bars(narrowing: Mapping[str, Mapping[str, float]]) -> str:
 _SHEET = "quicklooks/contact_sheet.png"
 
 _NO_MODEL = """No model drew these. The synthetic world knows its own distributions, so these are the draws that a
-perfect model of it would make. <code>copgen demo</code> without <code>--model simulator</code> shows a real model
-beside them."""
+perfect model of it would make. <code>copgen demo --model MODEL</code> shows those of a model directory beside
+them."""
 
 _MODEL = """The place belongs to a synthetic world whose simulator knows its own distributions; its draws stand below
 the model's, as a perfect model would draw. This shows how generation works, not how well a model does on Earth."""

@@ -124,7 +124,7 @@ class ModelDrawer:
     ) -> Iterator[Samples]:
         """See `Drawer`; as many members at a time as the generator chooses."""
         request = self._request(self.modalities.subset(want).names, members)
-        chosen = self.modalities.subset(given)
+        chosen = self.modalities.subset(given) if given else ()
         work = [Work(place=_given_place(truth, chosen), members=range(members))]
         for drawn in self.generator.stream(work, request, total=members, track=track):
             yield drawn.samples
@@ -155,12 +155,12 @@ def _physical(patch: Patch, name: str) -> np.ndarray:
     return value
 
 
-def _given_place(patch: Patch, given: ModalitySet) -> GivenPlace:
-    """True values as `copgen generate` would have read them from files."""
+def _given_place(patch: Patch, given: ModalitySet | tuple[()]) -> GivenPlace:
+    """True values as `copgen generate` would have read them from files; () for nothing given."""
     return GivenPlace(
         place_id=f"{patch.cell}_{patch.patch_index}",
         ground=patch.ground,
-        values=as_given(patch.values, given),
+        values=as_given(patch.values, given) if given else {},
         offsets={m.product: patch.offset for m in given if m.encoding == "reflectance"},
         notes=(),
     )
