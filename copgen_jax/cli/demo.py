@@ -71,9 +71,11 @@ def _seasons(dates: list[str] | None) -> dict[str, str]:
     """A folder for each date, named like it."""
     from copgen_jax.generate.demo import SEASONS
 
+    seasons = {}
     for date in dates or ():
         try:
-            datetime.date.fromisoformat(date)
+            day = datetime.date.fromisoformat(date).isoformat()
         except ValueError as error:
             raise InputError(f"--dates has {date!r}; expected days such as 2023-07-15") from error
-    return {date: date for date in dates} if dates else SEASONS
+        seasons[day] = day
+    return seasons or SEASONS

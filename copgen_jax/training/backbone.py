@@ -21,6 +21,7 @@ from copgen_jax.model import build_backbone
 from copgen_jax.nn.backbone import Backbone
 from copgen_jax.parallel import choose_fsdp, device_memory, make_mesh, replicated
 from copgen_jax.progress import Track, silently
+from copgen_jax.training.backbone_start import placed_start
 from copgen_jax.training.config import BackboneTraining
 from copgen_jax.training.cost import STATE_BYTES, Cost, estimate_cost, parameter_count, peak_flops
 from copgen_jax.training.initialise import (
@@ -105,7 +106,10 @@ class BackbonePlan:
         key = jax.random.key(self.training.seed, impl="threefry2x32")
 
         def params_of(key: jax.Array) -> Any:
-            return fresh_params(self.backbone, key, start=self.training.start)
+            params = fresh_params(self.backbone, key)
+            if self.training.start == "published":
+                return params
+            return placed_start(self.backbone, params, jax.random.fold_in(key, 1))
 
         if self.init is None:
             return jax.jit(lambda k: start_state(params_of(k), optimiser), out_shardings=shardings)(key)

@@ -13,6 +13,7 @@ import numpy as np
 
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.nn.backbone import Backbone
+from copgen_jax.training.initialise import token_rows
 from copgen_jax.types import Params
 
 LONGEST, SHORTEST = 2.0, 1 / 3
@@ -29,11 +30,11 @@ def placed_start(backbone: Backbone, params: Params, key: jax.Array) -> Params:
     for_modalities, for_heads = jax.random.split(key)
     half, head = backbone.width // 2, backbone.width // backbone.heads
     changed = dict(params)
-    position = place_embedding(backbone.modalities, backbone.width)
     kinds = OF_MODALITY * jax.random.normal(for_modalities, (len(backbone.modalities), backbone.width - half))
-    rows = np.repeat(np.arange(len(backbone.modalities)), [m.tokens for m in backbone.modalities])
-    kinds = jnp.concatenate([kinds, kinds[rows]])
-    changed["position_embedding"] = params["position_embedding"] + jnp.concatenate([position, kinds], axis=1)
+    position = params["position_embedding"].at[:, :half].add(place_embedding(backbone.modalities, backbone.width))
+    for kind, rows in zip(kinds, token_rows(backbone.modalities).values(), strict=True):
+        position = position.at[np.array(rows), half:].add(kind)
+    changed["position_embedding"] = position
     for modality in backbone.modalities:
         name = f"embed_{modality.name}"
         changed[name] = jax.tree.map(lambda leaf: leaf.at[..., :half].set(0.0), params[name])
@@ -49,15 +50,15 @@ def placed_start(backbone: Backbone, params: Params, key: jax.Array) -> Params:
 
 def place_embedding(modalities: ModalitySet, width: int) -> np.ndarray:
     """Sines and cosines of places (tokens, width / 2): time tokens and vectors have none, so zeros."""
-    found = [np.zeros((len(modalities), width // 2), np.float32)]
-    found += [_of_tokens(modality, width // 2) for modality in modalities]
-    return np.concatenate(found)
+    found = np.zeros((modalities.tokens, width // 2), np.float32)
+    rows = token_rows(modalities)
+    for modality in modalities.images:
+        found[rows[modality.name][1:]] = _of_tokens(modality, width // 2)
+    return found
 
 
 def _of_tokens(modality: Modality, features: int) -> np.ndarray:
-    if not modality.is_image:
-        return np.zeros((modality.tokens, features), np.float32)
-    side = round(modality.tokens**0.5)
+    side = modality.latent_shape[0] // modality.token_side
     centres = (np.arange(side) + 0.5) / side
     waves = np.geomspace(LONGEST, SHORTEST, features // 4)
     angles = 2 * np.pi * centres[:, None] / waves

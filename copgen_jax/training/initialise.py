@@ -20,7 +20,6 @@ from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
 from copgen_jax.nn.backbone import Backbone
-from copgen_jax.training.backbone_start import placed_start
 from copgen_jax.types import Params
 
 POSITION = ("position_embedding",)
@@ -28,12 +27,11 @@ LATENTS = "latents_of_each"
 """In a run's data and an exported model's provenance: hash of the latents of each modality."""
 
 
-def fresh_params(backbone: Backbone, key: jax.Array, *, start: str = "published") -> Params:
-    """Random parameters, to be traced: as published, or knowing places (`copgen_jax.training.backbone_start`)."""
+def fresh_params(backbone: Backbone, key: jax.Array) -> Params:
+    """Random parameters, to be traced."""
     latents = {m.name: np.zeros((1, *m.latent_shape), np.float32) for m in backbone.modalities}
     times = {m.name: np.zeros((1,), np.float32) for m in backbone.modalities}
-    params = backbone.init(key, latents, times)["params"]
-    return params if start == "published" else placed_start(backbone, params, jax.random.fold_in(key, 1))
+    return backbone.init(key, latents, times)["params"]
 
 
 def params_from_model(

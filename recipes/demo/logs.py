@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from copgen_jax.training.autoencoder_start import MEASURED
 from copgen_jax.training.run import read_rows
-from recipes.demo.stages import AUTOENCODERS, stages
+from recipes.demo.stages import AUTOENCODERS, run_directory, stages
 
 LOGS = Path(__file__).parent / "logs"
 SHORT = LOGS / "short.json"
@@ -29,10 +30,10 @@ def write_logs(out: Path, to: Path = LOGS) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, steps in AUTOENCODERS.items():
-        for run in range(1, len(steps) + 1):
-            written.append(_curve(out / f"{name}-{run}" / "metrics.jsonl", curves / f"{name}-{run}.csv"))
+        runs = [run_directory(out, name, run) for run in range(len(steps))]
+        written += [_curve(place / "metrics.jsonl", curves / f"{place.name}.csv") for place in runs]
         target = measured / f"{name}.json"
-        target.write_text((out / f"{name}-{len(steps)}" / "autoencoder.json").read_text())
+        target.write_text((runs[-1] / MEASURED).read_text())
         written.append(target)
     written.append(_curve(out / "backbone" / "metrics.jsonl", curves / "backbone.csv"))
     return written

@@ -11,6 +11,8 @@ import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 
+from copgen_jax.config import preset
+
 WORLD = 0
 """Seed of the world that is trained on. Held-out cells are a tenth, by hash of their names."""
 FIRST = "S2L2A_10m"
@@ -53,8 +55,8 @@ def stages(out: Path, *, short: bool = False) -> list[Stage]:
     if short:
         return [_autoencoder(out, SHORT, 0, short=True), _backbone(out, 1, "world", short=True)]
     runs = [_autoencoder(out, name, run) for name, steps in AUTOENCODERS.items() for run in range(len(steps))]
-    last = [str(_place(out, name, len(steps) - 1)) for name, steps in AUTOENCODERS.items()]
-    wave = max(stage.wave for stage in runs)
+    last = [str(run_directory(out, name, len(steps) - 1)) for name, steps in AUTOENCODERS.items()]
+    wave, solver = max(stage.wave for stage in runs), preset("demo").solver
     autoencoders, latents, model = (out / name for name in ("autoencoders", "latents", "model"))
     halved = ("--precision", "float16")
     backbone = _backbone(out, wave + 3, str(latents), "--autoencoders", str(autoencoders))
@@ -80,7 +82,7 @@ def stages(out: Path, *, short: bool = False) -> list[Stage]:
             wave=wave + 4,
             arguments=(
                 *("export-model", str(backbone.writes), "--autoencoders", str(autoencoders)),
-                *(*halved, "--solver", "unipc", "--evaluations", "15", "--out", str(model)),
+                *(*halved, "--solver", solver.name, "--evaluations", str(solver.evaluations), "--out", str(model)),
             ),
             writes=model,
         ),
@@ -97,8 +99,8 @@ def _autoencoder(out: Path, modality: str, run: int, *, short: bool = False) -> 
     arguments += [f"--config.optimiser.decay_steps={steps}", f"--config.habits.measured_patches={1 if short else 128}"]
     before = (modality, run - 1) if run else (FIRST, 0) if modality != FIRST and not short else None
     if before is not None:
-        arguments += ["--init", str(_place(out, *before))]
-    place = _place(out, modality, run)
+        arguments += ["--init", str(run_directory(out, *before))]
+    place = run_directory(out, modality, run)
     arguments += [*_steps(SHORT_STEPS if short else steps, short=short), "--out", str(place), "--resume"]
     return Stage(name=place.name, wave=run + (modality != FIRST), arguments=tuple(arguments), writes=place)
 
@@ -116,5 +118,6 @@ def _steps(steps: int, *, short: bool) -> list[str]:
     return [f"--config.habits.steps={steps}", *(["--config.habits.log_every=1"] * short)]
 
 
-def _place(out: Path, modality: str, run: int) -> Path:
+def run_directory(out: Path, modality: str, run: int) -> Path:
+    """Where a run, from 0, of a modality's autoencoder goes."""
     return out / f"{modality}-{run + 1}"

@@ -8,7 +8,7 @@ from compilation import QUICK_COMPILATION
 
 from copgen_jax.modalities import DEMO
 from copgen_jax.nn.backbone import Backbone
-from copgen_jax.training.backbone_start import place_embedding
+from copgen_jax.training.backbone_start import place_embedding, placed_start
 from copgen_jax.training.initialise import fresh_params
 
 MODALITIES = DEMO.subset(["location", "DEM", "LULC", "S2L2A_20m", "S2L2A_10m"])
@@ -18,7 +18,8 @@ BACKBONE = Backbone(modalities=MODALITIES, width=96, depth=2, heads=3)
 @pytest.fixture(scope="module")
 def params():
     def both(key):
-        return tuple(fresh_params(BACKBONE, key, start=start) for start in ("published", "places"))
+        published = fresh_params(BACKBONE, key)
+        return published, placed_start(BACKBONE, published, jax.random.fold_in(key, 1))
 
     return jax.jit(both, compiler_options=QUICK_COMPILATION)(jax.random.key(0))
 
