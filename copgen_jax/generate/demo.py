@@ -90,13 +90,7 @@ def write_demo(
         held = dataclasses.replace(truth, values={**truth.values, "timestamp": np.datetime64(date, "D")})
         drawn = [(who, demo.write(season + suffix, who, held, FORWARD, WANTED)) for suffix, who in drawers.items()]
         demo.compare(season, f"{season}: one place, many images", drawn, held, FORWARD, COMPARED)
-    errors = None
-    if drawer.can(REVERSE_GIVEN):
-        back = demo.write(REVERSE, drawer, truth, REVERSE_GIVEN, REVERSE_WANTED)
-        errors = reverse_errors(back, truth)
-        known = as_samples(truth, drawer.modalities.subset(REVERSE_WANTED), {})
-        heading = "reverse: from images to height and land cover"
-        demo.compare(REVERSE, heading, [(drawer, back)], truth, REVERSE_GIVEN, REVERSE_WANTED, known)
+    errors = demo.reverse(drawer, truth) if drawer.can(REVERSE_GIVEN) else None
     narrowing = {who.name: demo.narrowing(who, truth) for who in drawers.values()}
     page = demo_page(
         drawn_by=drawer.name,
@@ -170,6 +164,14 @@ class _Demo:
                 outputs.write(samples)
                 drawn.append(samples)
         return concatenate(drawn)
+
+    def reverse(self, who: Drawer, truth: Patch) -> dict[str, float]:
+        """Draw and write the way back from images to maps; its errors (`reverse_errors`)."""
+        drawn = self.write(REVERSE, who, truth, REVERSE_GIVEN, REVERSE_WANTED)
+        known = as_samples(truth, who.modalities.subset(REVERSE_WANTED), {})
+        heading = "reverse: from images to height and land cover"
+        self.compare(REVERSE, heading, [(who, drawn)], truth, REVERSE_GIVEN, REVERSE_WANTED, known)
+        return reverse_errors(drawn, truth)
 
     def compare(
         self,

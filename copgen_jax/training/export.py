@@ -1,6 +1,7 @@
 """From training runs to a model directory: the averaged parameters of a run's newest checkpoint, with autoencoders."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def export_model(
     config, step = run.config.model, newest_step(run)
     params: dict[str, Any] = {"backbone": lambda: averaged_backbone(run, step), "autoencoders": {}}
     if found is not None:
-        there = found.latent_space() if precision == "float32" else _latent_space(found.config, found.params, precision)
+        there = found.latent_space(precision)
         if there != run.config.data["latent_space"]:
             raise InputError(
                 f"{run.path} was trained on latents of other autoencoders (latent space "
@@ -109,33 +110,31 @@ class _Autoencoders:
     where: str
     config: ModelConfig
     params: Mapping[str, Callable[[], Any]]
-    latent_space: Callable[[], str | None]
+    latent_space: Callable[[str], str | None]
+    """Of them as they will be written in a precision: rounding makes another one."""
 
 
 def _of_model(path: str | Path) -> _Autoencoders:
     config = load_config(path)
-    return _Autoencoders(
-        where=str(path),
-        config=config,
-        params={name: _reader(path, config, name) for name in config.autoencoders},
-        latent_space=lambda: load_hashes(path).latent_space,
-    )
+    params = {name: _reader(path, config, name) for name in config.autoencoders}
+
+    def latent_space(precision: str) -> str | None:
+        # Unrounded they need not be read to be told.
+        return load_hashes(path).latent_space if precision == "float32" else _latent_space(config, params, precision)
+
+    return _Autoencoders(where=str(path), config=config, params=params, latent_space=latent_space)
 
 
 def _of_runs(runs: Sequence[RunDirectory]) -> _Autoencoders:
     config, params = join_autoencoders(runs)
     where = ", ".join(str(run.path) for run in runs)
-    return _Autoencoders(
-        where=where, config=config, params=params, latent_space=lambda: _latent_space(config, params, "float32")
-    )
+    latent_space = functools.partial(_latent_space, config, params)
+    return _Autoencoders(where=where, config=config, params=params, latent_space=latent_space)
 
 
 def _latent_space(config: ModelConfig, params: Mapping[str, Callable[[], Any]], precision: str) -> str | None:
-    """Of autoencoders as they will be written: rounding makes another one."""
-    read = {
-        name: rounded() for name, rounded in _rounded({"autoencoders": dict(params)}, precision)["autoencoders"].items()
-    }
-    return model_hashes(config, {"autoencoders": read}).latent_space
+    rounded = _rounded({"autoencoders": dict(params)}, precision)["autoencoders"]
+    return model_hashes(config, {"autoencoders": {name: read() for name, read in rounded.items()}}).latent_space
 
 
 def averaged_backbone(run: RunDirectory, step: int) -> Any:
