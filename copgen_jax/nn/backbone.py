@@ -25,6 +25,8 @@ from copgen_jax.nn.layers import LayerNorm, fan_in_uniform, gelu, patchify, prod
 from copgen_jax.types import Array, Float, Latents, Timesteps
 
 MAX_PERIOD = 10_000.0
+UNROLLED_DEPTH = 6
+"""Largest depth at which the loops over blocks are written out."""
 
 Remat = Literal["none", "dots", "full"]
 """What a block keeps for its gradient: everything, the outputs of its matrix products, or its input alone."""
@@ -183,12 +185,15 @@ class Backbone(nn.Module):
         }
 
     def _stack(self, name: str, *, joins_skip: bool, reverse: bool) -> nn.Module:
+        # Few blocks compile as fast one by one, and nothing is copied between the turns of a loop.
+        unroll = self.remat == "none" and self.depth <= UNROLLED_DEPTH
         stack = nn.scan(
             self._block_class(),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             length=self.depth // 2,
             reverse=reverse,
+            unroll=unroll,
         )
         return stack(**self._block_options(joins_skip=joins_skip), name=name)
 

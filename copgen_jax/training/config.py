@@ -17,12 +17,15 @@ from copgen_jax.nn.attention import Implementation
 from copgen_jax.nn.backbone import Remat
 
 Start = Literal["published", "places"]
+Method = Literal["adamw", "muon"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
-    """AdamW with decay on every parameter, a linear warm-up from zero, and an average of the parameters."""
+    """An optimiser with decay on every parameter, a linear warm-up from zero, and an average of the parameters."""
 
+    method: Method = "adamw"
+    """As published, or Muon for the matrices of blocks and AdamW for the rest (`copgen_jax.training.optimiser`)."""
     learning_rate: float = 2e-4
     beta1: float = 0.99
     beta2: float = 0.99
@@ -37,6 +40,9 @@ class OptimiserConfig:
     """Largest norm of the gradient of all parameters together; None leaves gradients as they are."""
 
     def __post_init__(self):
+        if self.method not in typing.get_args(Method):
+            expected = ", ".join(typing.get_args(Method))
+            raise InputError(f"optimiser.method is {self.method!r}; expected one of {expected}")
         for name in ("beta1", "beta2", "ema_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"optimiser.{name} is {getattr(self, name)}; expected 0 or more and less than 1")
@@ -159,8 +165,8 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 10_000
-"""Updates of 16 samples that two cores make in two and a half hours or so."""
+DEMO_STEPS = 4_500
+"""Updates of 16 samples that two cores make in an hour or so."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where compute is a CPU's and the data are few."""
 
@@ -191,9 +197,7 @@ def training_preset(name: str) -> BackboneTraining:
         start="places",
         batch_size=16,
         objective=ObjectiveConfig(conditional_share=0.5),
-        optimiser=OptimiserConfig(
-            learning_rate=1e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
-        ),
+        optimiser=OptimiserConfig(method="muon", learning_rate=1e-3, beta1=0.9, warmup_steps=200, ema_rate=0.999),
         habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
         **_SMALL,
     )

@@ -4,6 +4,12 @@
     theta <- theta - lr_k (m / (sqrt(v) + epsilon) + decay theta),    lr_k = lr min(k / warm-up, 1),  k = 0, 1, ...
     average <- r average + (1 - r) theta
 
+or Muon (Jordan 2024), for which the matrices of blocks go another way, and the rest looks one momentum ahead (Nesterov;
+Dozat 2016):
+    theta <- theta - lr_k (0.2 sqrt(max(in, out)) O + decay theta),
+where O is the orthogonal matrix nearest to the momentum, by five Newton-Schulz steps. The factor makes the changes as
+large as AdamW's (Liu et al. 2025), so that one learning rate serves both.
+
 Short runs may let lr_k fall besides, by the factor max(1 - k / decay steps, 0). The first update has the learning rate
 0: moments fill, parameters stay. An update whose gradient is not finite leaves parameters, moments and average as they
 were, and is counted.
@@ -15,9 +21,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+import optax.contrib
 
 from copgen_jax.training.config import OptimiserConfig
 from copgen_jax.types import Params
+
+CHANGE = 0.2
+"""Root mean square of Muon's change of a matrix before the learning rate: what AdamW's usually is."""
 
 
 @jax.tree_util.register_dataclass
@@ -54,17 +64,38 @@ class Update:
 
 
 def make_optimiser(config: OptimiserConfig) -> optax.GradientTransformation:
-    """AdamW with warm-up, behind clipping where it is asked for."""
-    adamw = optax.adamw(
-        learning_rate(config),
-        b1=config.beta1,
-        b2=config.beta2,
-        eps=config.epsilon,
-        weight_decay=config.weight_decay,
-    )
+    """AdamW or Muon with warm-up, behind clipping where it is asked for."""
+    rate = learning_rate(config)
+    if config.method == "muon":
+        optimiser = optax.contrib.muon(
+            rate,
+            weight_decay=config.weight_decay,
+            consistent_rms=CHANGE,
+            muon_weight_dimension_numbers=_block_matrices,
+            adam_b1=config.beta1,
+            adam_b2=config.beta2,
+            adam_weight_decay=config.weight_decay,
+            eps=config.epsilon,
+        )
+    else:
+        optimiser = optax.adamw(
+            rate, b1=config.beta1, b2=config.beta2, eps=config.epsilon, weight_decay=config.weight_decay
+        )
     if config.clip_norm is None:
-        return adamw
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), adamw)
+        return optimiser
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), optimiser)
+
+
+def _block_matrices(params: Params) -> Params:
+    """The axes (in, out) of every matrix that maps tokens to tokens, stacked blocks before them; None elsewhere."""
+
+    def axes(path: tuple[Any, ...], leaf: Any) -> optax.contrib.MuonDimensionNumbers | None:
+        names = [str(key.key) for key in path]
+        if names[-1] != "kernel" or not names[0].endswith(("block", "blocks")):
+            return None
+        return optax.contrib.MuonDimensionNumbers(leaf.ndim - 2, leaf.ndim - 1)
+
+    return jax.tree_util.tree_map_with_path(axes, params)
 
 
 def learning_rate(config: OptimiserConfig) -> optax.Schedule:
