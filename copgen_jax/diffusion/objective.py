@@ -42,6 +42,8 @@ class Objective:
     """Times anywhere between the schedule's first and last step, instead of at its steps."""
     conditional_share: float = 0.0
     """Share of the samples in which some modalities are given and some absent (`draw_roles`)."""
+    shared_time: float = 0.0
+    """Share of the samples in which all modalities have the same time, as those that are generated do in sampling."""
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Weight of each named modality; the others have 1."""
     min_snr: float | None = None
@@ -50,6 +52,8 @@ class Objective:
     def __post_init__(self):
         if not 0 <= self.conditional_share <= 1:
             raise InputError(f"the share of conditional samples is {self.conditional_share}; expected 0 to 1")
+        if not 0 <= self.shared_time <= 1:
+            raise InputError(f"the share of samples with one time for all is {self.shared_time}; expected 0 to 1")
         if self.min_snr is not None and self.min_snr <= 0:
             raise InputError(f"the gamma of min-SNR weights is {self.min_snr}; expected a positive number")
         for name, weight in self.modality_weights.items():
@@ -110,7 +114,11 @@ def draw_example(
 
 
 def draw_times(objective: Objective, key: Array, clean: Latents) -> dict[str, Float[Array, " B"]]:
-    """A network time for each modality of each sample, uniform over the schedule's steps (or between them)."""
+    """A network time for each modality of each sample, uniform over the schedule's steps (or between them).
+
+    With independent times modalities are next to never all near pure noise, where sampling begins: twelve of them
+    beyond 0.8 in one of 2e8 samples. `Objective.shared_time` is the share of samples that have one time for all.
+    """
     names = sorted(clean)
     shape, dtype = (len(names), clean[names[0]].shape[0]), clean[names[0]].dtype
     steps = objective.schedule.config.steps
@@ -118,6 +126,9 @@ def draw_times(objective: Objective, key: Array, clean: Latents) -> dict[str, Fl
         position = jax.random.uniform(key, shape, dtype, minval=1.0, maxval=float(steps))
     else:
         position = jax.random.randint(key, shape, 1, steps + 1).astype(dtype)
+    if objective.shared_time > 0:
+        shared = jax.random.bernoulli(jax.random.fold_in(key, 1), objective.shared_time, shape[1:])
+        position = jnp.where(shared, position[:1], position)
     return dict(zip(names, position * (NETWORK_TIME / steps), strict=True))
 
 

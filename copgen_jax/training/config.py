@@ -60,6 +60,7 @@ class ObjectiveConfig:
     """Departures from the published objective: see `copgen_jax.diffusion.objective.Objective`."""
 
     conditional_share: float = 0.0
+    shared_time: float = 0.0
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     min_snr: float | None = None
     continuous_time: bool = False
@@ -156,6 +157,7 @@ class BackboneTraining:
             schedule=NoiseSchedule(self.schedule),
             prediction=self.prediction,
             conditional_share=o.conditional_share,
+            shared_time=o.shared_time,
             modality_weights=o.modality_weights,
             min_snr=o.min_snr,
             continuous_time=o.continuous_time,

@@ -130,6 +130,19 @@ def test_discrete_and_continuous_times():
     np.testing.assert_allclose(np.quantile(anywhere, [0.25, 0.5, 0.75]), [250.75, 500.5, 750.25], atol=10)
 
 
+def test_a_share_of_the_samples_has_one_time_for_all_and_times_stay_uniform():
+    many = {name: jnp.zeros((20000, 1)) for name in ("radar", "date", "place")}
+    times = np.stack(
+        list(draw_times(dataclasses.replace(PUBLISHED, shared_time=0.3), jax.random.key(0), many).values())
+    )
+    together = (times == times[0]).all(0)
+    np.testing.assert_allclose(together.mean(), 0.3, atol=0.01)
+    for one in (times[1], times[2, together], times[2, ~together]):
+        np.testing.assert_allclose(np.quantile(one, [0.25, 0.5, 0.75]), [250, 500, 750], atol=20)
+    with pytest.raises(InputError, match=r"one time for all is 1\.5"):
+        dataclasses.replace(PUBLISHED, shared_time=1.5)
+
+
 def test_other_numbers_of_steps_still_span_the_network_time():
     objective = Objective(schedule=NoiseSchedule(ScheduleConfig(steps=50)))
     times = draw_times(objective, jax.random.key(0), {"date": jnp.zeros((2000, 3))})["date"]
