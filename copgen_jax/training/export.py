@@ -61,10 +61,19 @@ def export_model(
     if not backbones and not vaes:
         raise InputError("nothing to export: give at least one run")
     found = _of_runs(vaes) if vaes else _of_model(autoencoders) if autoencoders is not None else None
-    if found is not None and not backbones:
-        rounded = _rounded({"autoencoders": dict(found.params)}, precision)
-        return save_model(out, found.config, rounded, overwrite=overwrite, track=track)
-    (run,) = backbones
+    if backbones:
+        config, params = _with_backbone(backbones[0], found, precision)
+    else:
+        assert found is not None
+        config, params = found.config, {"autoencoders": dict(found.params)}
+    if solver is not None:
+        solver_table(solver.name, NoiseSchedule(config.schedule), solver.evaluations)  # refuses what cannot be sampled
+        config = dataclasses.replace(config, solver=solver)
+    return save_model(out, config, _rounded(params, precision), overwrite=overwrite, track=track)
+
+
+def _with_backbone(run: RunDirectory, found: "_Autoencoders | None", precision: str) -> tuple[ModelConfig, dict]:
+    """(configuration, functions that read the networks) of a backbone run, joined with the autoencoders it knows."""
     config, step = run.config.model, newest_step(run)
     params: dict[str, Any] = {"backbone": lambda: averaged_backbone(run, step), "autoencoders": {}}
     if found is not None:
@@ -79,13 +88,10 @@ def export_model(
         kept = {name: c for name, c in theirs.autoencoders.items() if name in config.modalities}
         config = dataclasses.replace(config, autoencoders=kept, solver=theirs.solver)
         params["autoencoders"] = {name: found.params[name] for name in kept}
-    if solver is not None:
-        solver_table(solver.name, NoiseSchedule(config.schedule), solver.evaluations)  # refuses what cannot be sampled
     provenance = {**config.provenance, "run": run.config.run_id, "step": step, "parameters": "average (EMA)"}
     if LATENTS in run.config.data:
         provenance[LATENTS] = run.config.data[LATENTS]
-    config = dataclasses.replace(config, provenance=provenance, solver=solver or config.solver)
-    return save_model(out, config, _rounded(params, precision), overwrite=overwrite, track=track)
+    return dataclasses.replace(config, provenance=provenance), params
 
 
 def _rounded(networks: Mapping[str, Any], precision: str) -> dict[str, Any]:

@@ -1,9 +1,11 @@
 """What made the demo model, command by command, as data.
 
-    S2L2A_10m --> nine other autoencoders --> further runs --> autoencoders/ --> latents/ --> backbone/ --> model/
+    S2L2A_10m --> nine other autoencoders --> further runs --> autoencoders/ --> latents/
+                      latents/ --> backbone-1/ --> model-1/ --> backbone-2/ --> model/
 
 Each autoencoder but that of S2L2A_10m starts from its first run. A further run goes on from the one before with another
-seed and a lower learning rate. The short variant is a few steps of one autoencoder and of the backbone, the latter on
+seed and a lower learning rate; that of the backbone has one time for all modalities in half of its samples, which is
+what sampling asks of it. The short variant is a few steps of one autoencoder and of the backbone, the latter on
 block averages in place of latents: enough to see that the same commands give the same numbers.
 """
 
@@ -33,6 +35,9 @@ LEARNING_RATES = (1e-3, 7e-4, 5e-4)
 """Of first, second and third runs; each falls to a hundredth in a nearly straight line."""
 PATCHES = 6000
 """Of the latent store, each of another cell; a tenth is for tests."""
+BACKBONE = (4500, 3000)
+"""Updates of 16 patches in its two runs; the rate of the second falls to zero in a straight line."""
+HALVED = ("--precision", "float16")
 SHORT, SHORT_STEPS = "DEM", 6
 """The autoencoder of the short variant, which is the cheapest, and the steps of its two runs."""
 
@@ -53,18 +58,18 @@ class Stage:
 def stages(out: Path, *, short: bool = False) -> list[Stage]:
     """The recipe, in order, writing under `out`."""
     if short:
-        return [_autoencoder(out, SHORT, 0, short=True), _backbone(out, 1, "world", short=True)]
+        return [_autoencoder(out, SHORT, 0, short=True), _backbone(out, 0, 1, "world", short=True)]
     runs = [_autoencoder(out, name, run) for name, steps in AUTOENCODERS.items() for run in range(len(steps))]
     last = [str(run_directory(out, name, len(steps) - 1)) for name, steps in AUTOENCODERS.items()]
-    wave, solver = max(stage.wave for stage in runs), preset("demo").solver
-    autoencoders, latents, model = (out / name for name in ("autoencoders", "latents", "model"))
-    halved = ("--precision", "float16")
-    backbone = _backbone(out, wave + 3, str(latents), "--autoencoders", str(autoencoders))
+    wave = max(stage.wave for stage in runs)
+    autoencoders, latents = out / "autoencoders", out / "latents"
+    store = (str(latents), "--autoencoders", str(autoencoders))
+    first, second = _backbone(out, 0, wave + 3, *store), _backbone(out, 1, wave + 5, *store)
     commands = [
         Stage(
             name="autoencoders",
             wave=wave + 1,
-            arguments=("export-model", *last, *halved, "--out", str(autoencoders)),
+            arguments=("export-model", *last, *HALVED, "--out", str(autoencoders)),
             writes=autoencoders,
         ),
         Stage(
@@ -76,16 +81,10 @@ def stages(out: Path, *, short: bool = False) -> list[Stage]:
             ),
             writes=latents,
         ),
-        backbone,
-        Stage(
-            name="model",
-            wave=wave + 4,
-            arguments=(
-                *("export-model", str(backbone.writes), "--autoencoders", str(autoencoders)),
-                *(*halved, "--solver", solver.name, "--evaluations", str(solver.evaluations), "--out", str(model)),
-            ),
-            writes=model,
-        ),
+        first,
+        _joined(first, autoencoders, out / "model-1", wave + 4),
+        second,
+        _joined(second, autoencoders, out / "model", wave + 6),
     ]
     return [*sorted(runs, key=lambda stage: stage.wave), *commands]
 
@@ -105,12 +104,23 @@ def _autoencoder(out: Path, modality: str, run: int, *, short: bool = False) -> 
     return Stage(name=place.name, wave=run + (modality != FIRST), arguments=tuple(arguments), writes=place)
 
 
-def _backbone(out: Path, wave: int, latents: str, *more: str, short: bool = False) -> Stage:
-    """The command of the backbone: everything but its data is the preset's."""
-    place = out / "backbone"
-    arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *more]
-    arguments += [*(_steps(SHORT_STEPS, short=True) if short else ()), "--out", str(place), "--resume"]
+def _backbone(out: Path, run: int, wave: int, latents: str, *more: str, short: bool = False) -> Stage:
+    """The command of one run, from 0, of the backbone. What is not said here is the preset's."""
+    steps, place = BACKBONE[run], run_directory(out, "backbone", run)
+    arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *more, f"--config.seed={run}"]
+    if run:
+        arguments += [f"--config.optimiser.decay_steps={steps}", "--config.objective.shared_time=0.5"]
+        arguments += ["--init", str(out / f"model-{run}")]
+    arguments += [*_steps(SHORT_STEPS if short else steps, short=short), "--out", str(place), "--resume"]
     return Stage(name=place.name, wave=wave, arguments=tuple(arguments), writes=place, shared=True)
+
+
+def _joined(backbone: Stage, autoencoders: Path, model: Path, wave: int) -> Stage:
+    """The command that makes a model directory of a run of the backbone, with the preset's solver as its default."""
+    solver = preset("demo").solver
+    arguments = ["export-model", str(backbone.writes), "--autoencoders", str(autoencoders), *HALVED]
+    arguments += ["--solver", solver.name, "--evaluations", str(solver.evaluations), "--out", str(model)]
+    return Stage(name=model.name, wave=wave, arguments=tuple(arguments), writes=model)
 
 
 def _steps(steps: int, *, short: bool) -> list[str]:
@@ -118,6 +128,6 @@ def _steps(steps: int, *, short: bool) -> list[str]:
     return [f"--config.habits.steps={steps}", *(["--config.habits.log_every=1"] * short)]
 
 
-def run_directory(out: Path, modality: str, run: int) -> Path:
-    """Where a run, from 0, of a modality's autoencoder goes."""
-    return out / f"{modality}-{run + 1}"
+def run_directory(out: Path, network: str, run: int) -> Path:
+    """Where a run, from 0, of a modality's autoencoder or of the backbone goes."""
+    return out / f"{network}-{run + 1}"
