@@ -21,6 +21,7 @@ class Result:
 
 BENCHMARKS = {
     "backbone": "forward pass and training step beside PyTorch, and the share of the measured matmul peak",
+    "breakdown": "where the time of the backbone goes, by part of the network",
     "autoencoder": "encode and decode beside PyTorch, and the share of the measured convolution peak",
     "sampling": "seconds per sample from given rasters to written ones, and beside PyTorch",
     "memory": "peak memory of sampling and training, predicted and measured",
@@ -35,7 +36,7 @@ BENCHMARKS = {
 }
 """Name of the module in this package, and what it measures."""
 
-SPEED = ("backbone", "autoencoder", "sampling", "memory", "checkpoint", "coldstart", "scaling", "serving")
+SPEED = ("backbone", "breakdown", "autoencoder", "sampling", "memory", "checkpoint", "coldstart", "scaling", "serving")
 """What `speed` runs: everything about speed and memory whose figures depend on the machine."""
 
 COMMANDS = {

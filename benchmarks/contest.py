@@ -166,6 +166,7 @@ def serve(work: Work) -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     module = importlib.import_module({"jax": "benchmarks.ours", "torch": "benchmarks.twin.work"}[work.side])
     do, details = module.build(work)
+    details.pop("program", None)
 
     def once() -> dict[str, float]:
         wall, processor = time.perf_counter(), time.process_time()

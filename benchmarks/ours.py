@@ -26,7 +26,7 @@ from copgen_jax.training.step import make_train_step
 from copgen_jax.types import Params
 
 Built = tuple[Callable[[], Any], dict[str, Any]]
-"""The work, to be called again and again, and what is to be said about it."""
+"""The work, to be called again and again, and what is to be said about it; its "program" as it was compiled."""
 
 
 def build(work: Work) -> Built:
@@ -73,6 +73,7 @@ def compiled(function: Callable[..., Any], *arguments: Any, donate: tuple[int, .
     seconds = time.perf_counter() - begun
     memory: Any = program.memory_analysis()
     return program, {
+        "program": program,
         "compile_seconds": seconds,
         "temporary_megabytes": memory.temp_size_in_bytes / 2**20,
         "output_bytes": memory.output_size_in_bytes - memory.alias_size_in_bytes,
