@@ -1,5 +1,6 @@
 """Scaled dot-product attention: a plain form that is the truth, and cuDNN's fused kernel."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -28,62 +29,70 @@ def attention(
         return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
     if implementation != "plain":
         raise InputError(f"attention is {implementation!r}: expected plain or cudnn")
-    query = query * query.shape[-1] ** -0.5
-    if jax.default_backend() == "cpu":
-        return _head_by_head(query, key, value)
-    logits = jnp.einsum("bqhd,bkhd->bhqk", query, key, preferred_element_type=jnp.float32)
-    weights = jax.nn.softmax(logits, axis=-1).astype(value.dtype)
-    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+    return _attend(query * query.shape[-1] ** -0.5, key, value)
 
 
 @jax.custom_vjp
-def _head_by_head(
+def _attend(
     query: Float[Array, "B N heads dim"], key: Float[Array, "B N heads dim"], value: Float[Array, "B N heads dim"]
 ) -> Float[Array, "B N heads dim"]:
-    """The same in a loop over heads, of a query that is scaled already.
-
-    A head's logits stay in a processor's cache, and they are divided by their sum after the product with the values:
-    about three times as fast there as all heads at once. The batch stays whole, so that devices can share it. For the
-    gradient the weights are computed again (as in FlashAttention, Dao et al. 2022), from the logarithm of their sum.
+    """softmax(q k^T) v per head. Weights are not kept for the gradient but computed again, from the logarithm of their
+    sum (as in FlashAttention, Dao et al. 2022).
     """
-    out, _ = _forward(query, key, value)
+    out, _ = _attend_forward(query, key, value)
     return out
 
 
-def _forward(query: Array, key: Array, value: Array) -> tuple[Array, tuple[Array, ...]]:
-    def attend(head: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        query, key, value = head
-        logits = jnp.einsum("bqd,bkd->bqk", query, key, preferred_element_type=jnp.float32)
-        largest = logits.max(-1, keepdims=True)
-        weights = jnp.exp(logits - largest)
-        total = weights.sum(-1, keepdims=True)
-        mixed = jnp.einsum("bqk,bkd->bqd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
-        return (mixed / total).astype(value.dtype), largest + jnp.log(total)
-
+def _attend_forward(query: Array, key: Array, value: Array) -> tuple[Array, tuple[Array, ...]]:
     heads = tuple(_heads_first(x) for x in (query, key, value))
-    out, log_total = jax.lax.map(attend, heads)
+    out, log_total = _over_heads(_mix, *heads)
     return _heads_third(out), (*heads, out, log_total)
 
 
-def _backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, Array, Array]:
-    def attend(head: tuple[Array, ...]) -> tuple[Array, Array, Array]:
-        query, key, value, out, log_total, gradient = head
-        logits = jnp.einsum("bqd,bkd->bqk", query, key, preferred_element_type=jnp.float32)
-        weights = jnp.exp(logits - log_total)
-        of_weights = jnp.einsum("bqd,bkd->bqk", gradient, value, preferred_element_type=jnp.float32)
-        along = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1, keepdims=True)
-        of_logits = (weights * (of_weights - along)).astype(query.dtype)
-        return (
-            jnp.einsum("bqk,bkd->bqd", of_logits, key),
-            jnp.einsum("bqk,bqd->bkd", of_logits, query),
-            jnp.einsum("bqk,bqd->bkd", weights.astype(value.dtype), gradient),
-        )
-
-    of_query, of_key, of_value = jax.lax.map(attend, (*saved, _heads_first(gradient)))
-    return _heads_third(of_query), _heads_third(of_key), _heads_third(of_value)
+def _attend_backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, ...]:
+    return tuple(_heads_third(x) for x in _over_heads(_mix_backward, *saved, _heads_first(gradient)))
 
 
-_head_by_head.defvjp(_forward, _backward)
+_attend.defvjp(_attend_forward, _attend_backward)
+
+
+def _over_heads(function: Callable[..., tuple[Array, ...]], *heads: Float[Array, "heads ..."]) -> tuple[Array, ...]:
+    """The function of all heads at once; on a CPU of one after the other, whose logits stay in the processor's cache.
+
+    That is about three times as fast there. The batch stays whole, so that devices can share it. Which of the two is
+    chosen where the program is compiled for a platform, so that it can be exported for another one.
+    """
+    return jax.lax.platform_dependent(
+        *heads, cpu=lambda *heads: jax.lax.map(lambda one: function(*one), heads), default=function
+    )
+
+
+def _mix(
+    query: Float[Array, "*rest N dim"], key: Float[Array, "*rest N dim"], value: Float[Array, "*rest N dim"]
+) -> tuple[Array, Array]:
+    """Values by weights, which are divided by their sum after the product; the logarithm of the sum."""
+    logits = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=jnp.float32)
+    largest = logits.max(-1, keepdims=True)
+    weights = jnp.exp(logits - largest)
+    total = weights.sum(-1, keepdims=True)
+    mixed = jnp.einsum("...qk,...kd->...qd", weights.astype(value.dtype), value, preferred_element_type=jnp.float32)
+    return (mixed / total).astype(value.dtype), largest + jnp.log(total)
+
+
+def _mix_backward(
+    query: Array, key: Array, value: Array, out: Array, log_total: Array, gradient: Array
+) -> tuple[Array, Array, Array]:
+    """Gradients of query, key and value."""
+    logits = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=jnp.float32)
+    weights = jnp.exp(logits - log_total)
+    of_weights = jnp.einsum("...qd,...kd->...qk", gradient, value, preferred_element_type=jnp.float32)
+    along = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1, keepdims=True)
+    of_logits = (weights * (of_weights - along)).astype(query.dtype)
+    return (
+        jnp.einsum("...qk,...kd->...qd", of_logits, key),
+        jnp.einsum("...qk,...qd->...kd", of_logits, query),
+        jnp.einsum("...qk,...qd->...kd", weights.astype(value.dtype), gradient),
+    )
 
 
 def _heads_first(x: Float[Array, "B N heads dim"]) -> Float[Array, "heads B N dim"]:
