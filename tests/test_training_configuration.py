@@ -56,6 +56,16 @@ def test_settings_of_every_kind():
     )
 
 
+def test_what_may_be_none_can_be_unset():
+    words = ["--config.optimiser.decay_steps=none", "--config.habits.fsdp=none", "--config.optimiser.clip_norm=none"]
+    demo = training_preset("demo")
+    assert demo.optimiser.decay_steps is not None
+    expected = dataclasses.replace(demo, optimiser=dataclasses.replace(demo.optimiser, decay_steps=None))
+    assert backbone_training("demo", words) == expected
+    with pytest.raises(InputError, match="batch_size=none"):
+        backbone_training("demo", ["--config.batch_size=none"])
+
+
 @pytest.mark.parametrize(
     ("config", "words", "message"),
     [

@@ -40,7 +40,7 @@ def backbone_training(config: str, overrides: Sequence[str]) -> BackboneTraining
     Raises:
         InputError: no such preset or file, an unknown key, a value of another type or out of its range.
     """
-    return from_config_dict(_resolved(config, overrides, PRESETS, preset_config), BackboneTraining)
+    return _resolved(config, overrides, PRESETS, preset_config, BackboneTraining)
 
 
 def autoencoder_training(config: str, overrides: Sequence[str]) -> AutoencoderTraining:
@@ -49,7 +49,7 @@ def autoencoder_training(config: str, overrides: Sequence[str]) -> AutoencoderTr
     Raises:
         InputError: see `backbone_training`.
     """
-    return from_config_dict(_resolved(config, overrides, TRAININGS, autoencoder_preset_config), AutoencoderTraining)
+    return _resolved(config, overrides, TRAININGS, autoencoder_preset_config, AutoencoderTraining)
 
 
 def as_config_dict(config: Any) -> ConfigDict:
@@ -72,20 +72,29 @@ def from_config_dict(config: ConfigDict, kind: type[Config]) -> Config:
 
 
 def _resolved(
-    config: str, overrides: Sequence[str], presets: Iterable[str], make: Callable[[str], ConfigDict]
-) -> ConfigDict:
+    config: str,
+    overrides: Sequence[str],
+    presets: Iterable[str],
+    make: Callable[[str], ConfigDict],
+    kind: type[Config],
+) -> Config:
     from absl import flags
 
     values = flags.FlagValues()
     known = make(config) if config in presets else _of_file(config, presets)
     _check_keys(overrides, known)
-    argv = ["copgen", *overrides]
+    # absl reads no "none" for a number.
+    nothing = [key for key in _optional(kind) if f"{PREFIX}{key}=none" in overrides]
+    argv = ["copgen", *(word for word in overrides if word not in [f"{PREFIX}{key}=none" for key in nothing])]
     made = config_flags.DEFINE_config_dict("config", known, flag_values=values, sys_argv=argv)
     try:
         values(argv)
     except (flags.Error, ValueError, TypeError, SyntaxError) as error:
         raise InputError(f"the configuration does not read: {str(error).splitlines()[0]}") from error
-    return typing.cast(ConfigDict, made.value)
+    chosen = typing.cast(ConfigDict, made.value)
+    for key in nothing:
+        chosen.update_from_flattened_dict({key: None})
+    return from_config_dict(chosen, kind)
 
 
 def _of_file(path: str, presets: Iterable[str]) -> ConfigDict:
@@ -138,6 +147,15 @@ def _leaves(config: ConfigDict, prefix: str = "") -> Iterable[str]:
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
+
+
+def _optional(kind: Any, prefix: str = "") -> Iterable[str]:
+    """Keys of a configuration that may be None."""
+    for name, hint in typing.get_type_hints(kind).items():
+        if dataclasses.is_dataclass(hint):
+            yield from _optional(hint, f"{prefix}{name}.")
+        elif type(None) in typing.get_args(hint):
+            yield f"{prefix}{name}"
 
 
 def _typed(config: Any) -> ConfigDict:

@@ -167,8 +167,8 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 4_500
-"""Updates of 16 samples that two cores make in an hour or so."""
+DEMO_STEPS = 5_000
+"""Updates of 16 samples that two cores make in an hour and a half."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where compute is a CPU's and the data are few."""
 
@@ -198,8 +198,10 @@ def training_preset(name: str) -> BackboneTraining:
         prediction=preset(name).prediction,
         start="places",
         batch_size=16,
-        objective=ObjectiveConfig(conditional_share=0.5),
-        optimiser=OptimiserConfig(method="muon", learning_rate=1e-3, beta1=0.9, warmup_steps=200, ema_rate=0.999),
+        objective=ObjectiveConfig(conditional_share=0.5, shared_time=0.75),
+        optimiser=OptimiserConfig(
+            method="muon", learning_rate=1e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
+        ),
         habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
         **_SMALL,
     )
