@@ -1,8 +1,8 @@
-"""Twelve modalities on 0.96 km patches, for a small machine: 10,000 updates of 16 samples.
+"""Twelve modalities on 0.96 km patches, for a small machine: 5,000 updates of 16 samples.
 
     copgen train backbone --config configs/demo.py --latents STORE --out runs/demo
 
-Expect a loss that starts near 12 and halves within a thousand updates.
+Expect a loss that starts near 12 and is below 3 within five hundred updates.
 """
 
 from copgen_jax.cli.configuration import preset_config

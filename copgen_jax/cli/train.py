@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.epilog = (
         "Settings of the configuration: --config.batch_size=256 --config.optimiser.learning_rate=1e-4 "
-        "--config.modalities=DEM,S2L2A ..., =none for nothing. A configuration FILE is Python code, and is executed: use files you trust. "
+        "--config.modalities=DEM,S2L2A ..., =none for nothing. A configuration FILE is Python code, and is executed: "
+        "use files you trust. "
         "Told to stop (SIGTERM), a run saves and exits with code 75: start it again with --resume."
     )
     parser.add_argument("network", choices=("backbone", "vae"), help="what to train: vae is an autoencoder")
