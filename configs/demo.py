@@ -1,4 +1,4 @@
-"""Twelve modalities on 0.96 km patches, for a small machine: 5,000 updates of 16 samples.
+"""Twelve modalities on 0.96 km patches, for a small machine: 8,000 updates of 16 samples.
 
     copgen train backbone --config configs/demo.py --latents STORE --out runs/demo
 

@@ -167,8 +167,8 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 5_000
-"""Updates of 16 samples that two cores make in an hour and a half."""
+DEMO_STEPS = 8_000
+"""Updates of 16 samples that two cores make in about two hours."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where compute is a CPU's and the data are few."""
 
@@ -195,6 +195,7 @@ def training_preset(name: str) -> BackboneTraining:
         )
     return BackboneTraining(
         backbone=sizes,
+        schedule=preset(name).schedule,
         prediction=preset(name).prediction,
         start="places",
         batch_size=16,

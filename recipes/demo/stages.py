@@ -1,12 +1,11 @@
 """What made the demo model, command by command, as data.
 
     S2L2A_10m --> nine other autoencoders --> further runs --> autoencoders/ --> latents/
-                      latents/ --> backbone-1/ --> model-1/ --> backbone-2/ --> model/
+                              latents/ --> backbone/ --> model/
 
 Each autoencoder but that of S2L2A_10m starts from its first run. A further run goes on from the one before with another
-seed and a lower learning rate; that of the backbone has one time for all modalities in three of four samples, as
-sampling has. The short variant is a few steps of one autoencoder and of the backbone, the latter on block averages in
-place of latents: enough to see that the same commands give the same numbers.
+seed and a lower learning rate. The short variant is a few steps of one autoencoder and of the backbone, the latter on
+block averages in place of latents: enough to see that the same commands give the same numbers.
 """
 
 import dataclasses
@@ -35,9 +34,6 @@ LEARNING_RATES = (1e-3, 7e-4, 5e-4)
 """Of first, second and third runs; each falls to a hundredth in a nearly straight line."""
 PATCHES = 6000
 """Of the latent store, each of another cell; a tenth is for tests."""
-BACKBONE = (2000, 3000)
-"""Updates of 16 patches in its two runs: at a constant rate with a time for each modality, and, as the preset has it,
-at a rate that falls to zero in a straight line, with one time for all in most samples."""
 HALVED = ("--precision", "float16")
 SHORT, SHORT_STEPS = "DEM", 6
 """The autoencoder of the short variant, which is the cheapest, and the steps of its two runs."""
@@ -59,13 +55,13 @@ class Stage:
 def stages(out: Path, *, short: bool = False) -> list[Stage]:
     """The recipe, in order, writing under `out`."""
     if short:
-        return [_autoencoder(out, SHORT, 0, short=True), _backbone(out, 0, 1, "world", short=True)]
+        return [_autoencoder(out, SHORT, 0, short=True), _backbone(out, 1, "world", short=True)]
     runs = [_autoencoder(out, name, run) for name, steps in AUTOENCODERS.items() for run in range(len(steps))]
     last = [str(run_directory(out, name, len(steps) - 1)) for name, steps in AUTOENCODERS.items()]
     wave = max(stage.wave for stage in runs)
     autoencoders, latents = out / "autoencoders", out / "latents"
     store = (str(latents), "--autoencoders", str(autoencoders))
-    first, second = _backbone(out, 0, wave + 3, *store), _backbone(out, 1, wave + 5, *store)
+    backbone = _backbone(out, wave + 3, *store)
     commands = [
         Stage(
             name="autoencoders",
@@ -82,10 +78,8 @@ def stages(out: Path, *, short: bool = False) -> list[Stage]:
             ),
             writes=latents,
         ),
-        first,
-        _joined(first, autoencoders, out / "model-1", wave + 4),
-        second,
-        _joined(second, autoencoders, out / "model", wave + 6),
+        backbone,
+        _joined(backbone, autoencoders, out / "model", wave + 4),
     ]
     return [*sorted(runs, key=lambda stage: stage.wave), *commands]
 
@@ -105,20 +99,16 @@ def _autoencoder(out: Path, modality: str, run: int, *, short: bool = False) -> 
     return Stage(name=place.name, wave=run + (modality != FIRST), arguments=tuple(arguments), writes=place)
 
 
-def _backbone(out: Path, run: int, wave: int, latents: str, *more: str, short: bool = False) -> Stage:
-    """The command of one run, from 0, of the backbone. What is not said here is the preset's."""
-    steps, place = BACKBONE[run], run_directory(out, "backbone", run)
-    arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *more, f"--config.seed={run}"]
-    if run:
-        arguments += [f"--config.optimiser.decay_steps={steps}", "--init", str(out / f"model-{run}")]
-    else:
-        arguments += ["--config.optimiser.decay_steps=none", "--config.objective.shared_time=0"]
-    arguments += [*_steps(SHORT_STEPS if short else steps, short=short), "--out", str(place), "--resume"]
+def _backbone(out: Path, wave: int, latents: str, *more: str, short: bool = False) -> Stage:
+    """The command of the backbone: everything but its data is the preset's."""
+    place = out / "backbone"
+    arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *more]
+    arguments += [*(_steps(SHORT_STEPS, short=True) if short else ()), "--out", str(place), "--resume"]
     return Stage(name=place.name, wave=wave, arguments=tuple(arguments), writes=place, shared=True)
 
 
 def _joined(backbone: Stage, autoencoders: Path, model: Path, wave: int) -> Stage:
-    """The command that makes a model directory of a run of the backbone, with the preset's solver as its default."""
+    """The command that joins the backbone with the autoencoders, and makes the preset's solver the default."""
     solver = preset("demo").solver
     arguments = ["export-model", str(backbone.writes), "--autoencoders", str(autoencoders), *HALVED]
     arguments += ["--solver", solver.name, "--evaluations", str(solver.evaluations), "--out", str(model)]
@@ -130,6 +120,6 @@ def _steps(steps: int, *, short: bool) -> list[str]:
     return [f"--config.habits.steps={steps}", *(["--config.habits.log_every=1"] * short)]
 
 
-def run_directory(out: Path, network: str, run: int) -> Path:
-    """Where a run, from 0, of a modality's autoencoder or of the backbone goes."""
-    return out / f"{network}-{run + 1}"
+def run_directory(out: Path, modality: str, run: int) -> Path:
+    """Where a run, from 0, of a modality's autoencoder goes."""
+    return out / f"{modality}-{run + 1}"
