@@ -201,7 +201,7 @@ def training_preset(name: str) -> BackboneTraining:
         batch_size=16,
         objective=ObjectiveConfig(conditional_share=0.5, shared_time=0.75),
         optimiser=OptimiserConfig(
-            method="muon", learning_rate=1e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
+            method="muon", learning_rate=3e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
         habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
         **_SMALL,
