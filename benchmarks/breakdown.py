@@ -24,8 +24,7 @@ REPETITIONS = 3
 PARTS = {
     "/update/": "optimiser and average",
     "/draw/": "posterior, noise, times",
-    "attention/while": "attention between tokens",
-    "bhqk": "attention between tokens",
+    "/between_tokens/": "attention between tokens",
     "/norm": "normalisation",
     "/attention/": "qkv and projection",
     "/mlp/": "MLP",

@@ -3,7 +3,6 @@
 Speed does not depend on values, so nothing is downloaded.
 """
 
-import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +18,7 @@ from copgen_jax.config import ModelConfig, preset
 from copgen_jax.diffusion.objective import Objective
 from copgen_jax.diffusion.schedule import NoiseSchedule
 from copgen_jax.model import build_autoencoder, build_backbone
+from copgen_jax.nn.backbone import Backbone
 from copgen_jax.sampling import make_sampler, sample_keys
 from copgen_jax.training.config import OptimiserConfig
 from copgen_jax.training.optimiser import make_optimiser, start_state
@@ -191,22 +191,7 @@ TASKS: dict[str, Callable[[Work, ModelConfig], Built]] = {
 }
 
 
-def unrolled(config: ModelConfig) -> Any:
+def unrolled(config: ModelConfig) -> Backbone:
     """The backbone with its blocks one after another: XLA's cost analysis counts the body of a loop once."""
-    import flax.linen as nn
-
-    from copgen_jax.nn.backbone import Backbone, Block
-
-    class Unrolled(Backbone):
-        def _stack(self, name: str, *, joins_skip: bool, reverse: bool) -> nn.Module:
-            stack = nn.scan(
-                Block,
-                variable_axes={"params": 0},
-                split_rngs={"params": True},
-                length=self.depth // 2,
-                reverse=reverse,
-                unroll=self.depth // 2,
-            )
-            return stack(**self._block_options(joins_skip=joins_skip), name=name)
-
-    return Unrolled(modalities=config.modalities, **dataclasses.asdict(config.backbone))  # pyright: ignore
+    backbone = build_backbone(config)
+    return backbone.clone(written_out=backbone.depth)

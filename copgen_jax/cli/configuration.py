@@ -84,16 +84,15 @@ def _resolved(
     known = make(config) if config in presets else _of_file(config, presets)
     _check_keys(overrides, known)
     # absl reads no "none" for a number.
-    nothing = [key for key in _optional(kind) if f"{PREFIX}{key}=none" in overrides]
-    argv = ["copgen", *(word for word in overrides if word not in [f"{PREFIX}{key}=none" for key in nothing])]
+    unset = {f"{PREFIX}{key}=none": key for key in _optional(kind)}
+    argv = ["copgen", *(word for word in overrides if word not in unset)]
     made = config_flags.DEFINE_config_dict("config", known, flag_values=values, sys_argv=argv)
     try:
         values(argv)
     except (flags.Error, ValueError, TypeError, SyntaxError) as error:
         raise InputError(f"the configuration does not read: {str(error).splitlines()[0]}") from error
     chosen = typing.cast(ConfigDict, made.value)
-    for key in nothing:
-        chosen.update_from_flattened_dict({key: None})
+    chosen.update_from_flattened_dict({unset[word]: None for word in overrides if word in unset})
     return from_config_dict(chosen, kind)
 
 

@@ -62,9 +62,10 @@ def _over_heads(function: Callable[..., tuple[Array, ...]], *heads: Float[Array,
     That is about three times as fast there. The batch stays whole, so that devices can share it. Which of the two is
     chosen where the program is compiled for a platform, so that it can be exported for another one.
     """
-    return jax.lax.platform_dependent(
-        *heads, cpu=lambda *heads: jax.lax.map(lambda one: function(*one), heads), default=function
-    )
+    with jax.named_scope("between_tokens"):
+        return jax.lax.platform_dependent(
+            *heads, cpu=lambda *heads: jax.lax.map(lambda one: function(*one), heads), default=function
+        )
 
 
 def _mix(

@@ -25,8 +25,6 @@ from copgen_jax.nn.layers import LayerNorm, fan_in_uniform, gelu, patchify, prod
 from copgen_jax.types import Array, Float, Latents, Timesteps
 
 MAX_PERIOD = 10_000.0
-UNROLLED_DEPTH = 6
-"""Largest depth at which the loops over blocks are written out."""
 
 Remat = Literal["none", "dots", "full"]
 """What a block keeps for its gradient: everything, the outputs of its matrix products, or its input alone."""
@@ -103,6 +101,8 @@ class Backbone(nn.Module):
     """Compute dtype of matrix products; parameters, statistics and softmax stay float32."""
     attention: Implementation = "plain"
     remat: Remat = "none"
+    written_out: int = 6
+    """Largest depth at which blocks follow each other instead of a loop: few compile as fast, and nothing is copied."""
 
     @nn.compact
     def __call__(self, latents: Latents, timesteps: Timesteps) -> dict[str, Array]:
@@ -185,15 +185,13 @@ class Backbone(nn.Module):
         }
 
     def _stack(self, name: str, *, joins_skip: bool, reverse: bool) -> nn.Module:
-        # Few blocks compile as fast one by one, and nothing is copied between the turns of a loop.
-        unroll = self.remat == "none" and self.depth <= UNROLLED_DEPTH
         stack = nn.scan(
             self._block_class(),
             variable_axes={"params": 0},
             split_rngs={"params": True},
             length=self.depth // 2,
             reverse=reverse,
-            unroll=unroll,
+            unroll=self.remat == "none" and self.depth <= self.written_out,
         )
         return stack(**self._block_options(joins_skip=joins_skip), name=name)
 

@@ -57,7 +57,8 @@ _product.defvjp(_product_forward, _product_backward)
 @jax.custom_vjp
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016), exactly; only x is saved."""
-    return (x.astype(jnp.float32) * _normal_distribution(x.astype(jnp.float32))).astype(x.dtype)
+    wide = x.astype(jnp.float32)
+    return (wide * _normal_distribution(wide)).astype(x.dtype)
 
 
 def _gelu_backward(x: Array, gradient: Array) -> tuple[Array]:

@@ -20,6 +20,16 @@ Start = Literal["published", "places"]
 Method = Literal["adamw", "muon"]
 
 
+def _check_choice(name: str, value: str, kind: Any) -> None:
+    """Whether a setting is one of the words of a `Literal`.
+
+    Raises:
+        InputError: it is not.
+    """
+    if value not in typing.get_args(kind):
+        raise InputError(f"{name} is {value!r}; expected one of {', '.join(typing.get_args(kind))}")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
     """An optimiser with decay on every parameter, a linear warm-up from zero, and an average of the parameters."""
@@ -40,9 +50,7 @@ class OptimiserConfig:
     """Largest norm of the gradient of all parameters together; None leaves gradients as they are."""
 
     def __post_init__(self):
-        if self.method not in typing.get_args(Method):
-            expected = ", ".join(typing.get_args(Method))
-            raise InputError(f"optimiser.method is {self.method!r}; expected one of {expected}")
+        _check_choice("optimiser.method", self.method, Method)
         for name in ("beta1", "beta2", "ema_rate"):
             if not 0 <= getattr(self, name) < 1:
                 raise InputError(f"optimiser.{name} is {getattr(self, name)}; expected 0 or more and less than 1")
@@ -137,9 +145,7 @@ class BackboneTraining:
             ("attention", Implementation),
             ("remat", Remat),
         ):
-            if getattr(self, name) not in typing.get_args(kind):
-                expected = ", ".join(typing.get_args(kind))
-                raise InputError(f"{name} is {getattr(self, name)!r}; expected one of {expected}")
+            _check_choice(name, getattr(self, name), kind)
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"dtype is {self.dtype!r}; expected float32 or bfloat16")
         if not 0 <= self.seed < 2**32:

@@ -9,7 +9,7 @@ from copgen_jax.errors import InputError
 from copgen_jax.modalities import TINY
 from copgen_jax.nn.attention import attention
 from copgen_jax.nn.autoencoder import Autoencoder
-from copgen_jax.nn.backbone import UNROLLED_DEPTH, Backbone
+from copgen_jax.nn.backbone import Backbone
 from copgen_jax.nn.layers import GroupNorm, LayerNorm, gelu, patchify, product, unpatchify
 
 
@@ -142,8 +142,8 @@ def test_the_program_does_not_grow_with_depth():
         lowered = jax.jit(lambda p: backbone.apply(p, latents, times)).lower(shapes)
         return len(lowered.as_text().splitlines())
 
-    assert lines(UNROLLED_DEPTH + 2) == lines(20)
-    assert lines(UNROLLED_DEPTH) > lines(20)
+    assert lines(Backbone.written_out + 2) == lines(20)
+    assert lines(Backbone.written_out) > lines(20)
 
 
 def test_tokens_are_not_mixed_between_samples(params):
