@@ -5,8 +5,10 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from copgen_jax.errors import InputError
+from copgen_jax.nn.layers import KEPT
 from copgen_jax.types import Array, Float
 
 Implementation = Literal["plain", "cudnn"]
@@ -45,7 +47,7 @@ def _attend(
 
 def _attend_forward(query: Array, key: Array, value: Array) -> tuple[Array, tuple[Array, ...]]:
     heads = tuple(_heads_first(x) for x in (query, key, value))
-    out, log_total = _over_heads(_mix, *heads)
+    out, log_total = (checkpoint_name(x, KEPT) for x in _over_heads(_mix, *heads))
     return _heads_third(out), (*heads, out, log_total)
 
 

@@ -21,13 +21,13 @@ import numpy as np
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.nn.attention import Implementation, attention
-from copgen_jax.nn.layers import LayerNorm, fan_in_uniform, gelu, patchify, product, unpatchify
+from copgen_jax.nn.layers import KEPT, LayerNorm, fan_in_uniform, gelu, patchify, product, unpatchify
 from copgen_jax.types import Array, Float, Latents, Timesteps
 
 MAX_PERIOD = 10_000.0
 
 Remat = Literal["none", "dots", "full"]
-"""What a block keeps for its gradient: everything, the outputs of its matrix products, or its input alone."""
+"""What a block keeps for its gradient: everything, the outputs of its matrix products and of attention, or its input alone."""
 
 
 def time_embedding(times: Float[Array, "*batch"], width: int) -> Float[Array, "*batch d"]:
@@ -167,7 +167,7 @@ class Backbone(nn.Module):
         return unpatchify(values, (height, width, channels), modality.token_side)
 
     def _block_class(self) -> type[nn.Module]:
-        policies = {"dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable, "full": None}
+        policies = {"dots": jax.checkpoint_policies.save_only_these_names(KEPT), "full": None}
         if self.remat == "none":
             return Block
         if self.remat not in policies:

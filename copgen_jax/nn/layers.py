@@ -11,8 +11,12 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from copgen_jax.types import Array, Float
+
+KEPT = "product"
+"""Name of what `remat="dots"` keeps: a policy cannot see products inside functions that state their own gradient."""
 
 
 def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
@@ -32,7 +36,7 @@ def product(
 
     Left to itself the gradient contracts two axes and is transposed afterwards, which XLA does on CPUs at half speed.
     """
-    return _product(precision, x, kernel)
+    return checkpoint_name(_product(precision, x, kernel), KEPT)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

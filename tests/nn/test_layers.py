@@ -133,6 +133,21 @@ def test_rematerialisation_is_in_the_program(params):
     assert "remat" not in program(tiny())
 
 
+def test_what_is_kept_is_not_computed_again(params):
+    """Per block: four products (five where a skip joins) and attention's two, which stand in three compiled blocks."""
+    latents, times = inputs(TINY)
+
+    def products(backbone):
+        def loss(p):
+            return sum(jnp.square(y).mean() for y in backbone.apply({"params": p}, latents, times).values())
+
+        return jax.jit(jax.grad(loss)).lower(params).as_text().count("stablehlo.dot_general")
+
+    everything, dots, full = (products(tiny(written_out=0, remat=remat)) for remat in ("none", "dots", "full"))
+    assert dots == everything
+    assert full - dots == (4 + 4 + 5) + 3 * 2
+
+
 def test_the_program_does_not_grow_with_depth():
     latents, times = inputs(TINY)
 
