@@ -109,6 +109,7 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def _predicted(case: Case) -> int:
+    import jax
     import numpy as np
 
     from copgen_jax.checkpoints.shapes import autoencoder_shapes
@@ -119,7 +120,8 @@ def _predicted(case: Case) -> int:
     config = preset(case.size)
     if case.task == "train":
         backbone = build_backbone(config, remat=case.remat)  # pyright: ignore[reportArgumentType]
-        return estimate_cost(backbone, batch_size=case.batch, accumulation=1, devices=1, fsdp=1).memory
+        alone = {"accumulation": 1, "devices": 1, "fsdp": 1, "platform": jax.default_backend()}
+        return estimate_cost(backbone, batch_size=case.batch, **alone).memory
     if case.task == "generate":
         return 4 * parameter_count(build_backbone(config)) + case.batch * sample_bytes(config, [])
     alone = dataclasses.replace(config, backbone=None)

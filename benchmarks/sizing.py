@@ -47,7 +47,7 @@ def main() -> None:
 def activations(config: ModelConfig, remat: str) -> int:
     """Bytes of one sample."""
     backbone = build_backbone(config, dtype="bfloat16", remat=remat)  # pyright: ignore
-    return estimate_cost(backbone, batch_size=1, accumulation=1, devices=1, fsdp=1).activations
+    return estimate_cost(backbone, batch_size=1, accumulation=1, devices=1, fsdp=1, platform="cuda").activations
 
 
 def row(name: str, gpu: str, memory: int) -> str:
@@ -55,7 +55,8 @@ def row(name: str, gpu: str, memory: int) -> str:
     training = training_preset(name)
     config = preset(name)
     backbone = build_backbone(config, dtype="bfloat16", remat="full")
-    cost = estimate_cost(backbone, batch_size=training.batch_size, accumulation=1, devices=DEVICES, fsdp=1)
+    options = {"accumulation": 1, "devices": DEVICES, "fsdp": 1, "platform": "cuda"}
+    cost = estimate_cost(backbone, batch_size=training.batch_size, **options)
     fsdp = choose_fsdp(cost.state, memory * 10**9, DEVICES)
     free = USABLE * memory * 1e9 - cost.state / fsdp
     samples = int(free // activations(config, "full"))

@@ -27,7 +27,7 @@ from copgen_jax.types import Array, Float, Latents, Timesteps
 MAX_PERIOD = 10_000.0
 
 Remat = Literal["none", "dots", "full"]
-"""What a block keeps for its gradient: everything, the outputs of its matrix products and of attention, or its input alone."""
+"""What a block keeps for its gradient: everything, the outputs of matrix products and of attention, or its input."""
 
 
 def time_embedding(times: Float[Array, "*batch"], width: int) -> Float[Array, "*batch d"]:
@@ -103,6 +103,11 @@ class Backbone(nn.Module):
     remat: Remat = "none"
     written_out: int = 6
     """Largest depth at which blocks follow each other instead of a loop: few compile as fast, and nothing is copied."""
+
+    @property
+    def loops(self) -> bool:
+        """Whether blocks are a loop; rematerialised ones always are, or XLA would undo it."""
+        return self.remat != "none" or self.depth > self.written_out
 
     @nn.compact
     def __call__(self, latents: Latents, timesteps: Timesteps) -> dict[str, Array]:
@@ -191,7 +196,7 @@ class Backbone(nn.Module):
             split_rngs={"params": True},
             length=self.depth // 2,
             reverse=reverse,
-            unroll=self.remat == "none" and self.depth <= self.written_out,
+            unroll=not self.loops,
         )
         return stack(**self._block_options(joins_skip=joins_skip), name=name)
 

@@ -197,6 +197,7 @@ def plan_backbone(
         accumulation=training.accumulation,
         devices=devices,
         fsdp=fsdp,
+        platform=jax.default_backend(),
     )
     return BackbonePlan(
         training=training,

@@ -6,7 +6,7 @@ With N tokens, width d, L = depth + 1 blocks and K = depth / 2 skips, a forward 
 
 and each counts as two operations; a training step takes three times that (the recomputation of rematerialised blocks is
 not counted: MFU is about useful work). Memory is what a device holds at the widest moment: its share of the state, and
-what one micro-batch keeps for its gradient.
+what one micro-batch keeps for its gradient or, when that is gone, what the update takes.
 """
 
 import dataclasses
@@ -16,10 +16,15 @@ import numpy as np
 
 from copgen_jax.checkpoints.shapes import backbone_shapes
 from copgen_jax.config import BackboneConfig
-from copgen_jax.nn.backbone import Backbone, Remat
+from copgen_jax.nn.backbone import Backbone
 
 STATE_BYTES = 4 * 5
 """Per parameter, all float32: itself, its average, two moments, its gradient."""
+
+_UPDATE_BYTES = 4 * 1.55
+"""Per parameter, beside the state, while the optimiser makes its update: as compilers planned it, on a CPU."""
+_BY_HEAD = 24
+"""Planes: queries, keys, values, the output and their gradients, in the order of tokens, of heads, and copied."""
 
 PEAK_TFLOPS = {
     # dense bfloat16, from the makers' data sheets; the first name that a device's kind contains
@@ -47,21 +52,25 @@ class Cost:
     """Share of parameters, average, moments and gradients."""
     activations: int
     """Of one micro-batch on one device."""
+    update: int
+    """What the optimiser's update takes, when the activations are gone."""
     flops_per_step: float
 
     @property
     def memory(self) -> int:
-        """All of it."""
-        return self.state + self.activations
+        """At the widest moment."""
+        return self.state + max(self.activations, self.update)
 
     def __str__(self) -> str:
         return (
-            f"{self.parameters:,} parameters; per device about {self.memory / 1e9:.2f} GB: state "
-            f"{self.state / 1e9:.2f} GB, activations {self.activations / 1e9:.2f} GB"
+            f"{self.parameters:,} parameters; per device about {self.memory / 1e9:.2f} GB: state and gradients "
+            f"{self.state / 1e9:.2f} GB, {(self.memory - self.state) / 1e9:.2f} GB while it works"
         )
 
 
-def estimate_cost(backbone: Backbone, *, batch_size: int, accumulation: int, devices: int, fsdp: int) -> Cost:
+def estimate_cost(
+    backbone: Backbone, *, batch_size: int, accumulation: int, devices: int, fsdp: int, platform: str
+) -> Cost:
     """The cost of a training step.
 
     Args:
@@ -70,25 +79,29 @@ def estimate_cost(backbone: Backbone, *, batch_size: int, accumulation: int, dev
         accumulation: micro-batches.
         devices: that share the batch.
         fsdp: of these, how many share one copy of the state.
+        platform: of the devices, as `jax.default_backend()` names it.
     """
     parameters = parameter_count(backbone)
     samples = -(-batch_size // (accumulation * devices))
     sums = 4 * parameters if accumulation > 1 else 0
-    sizes = BackboneConfig(
-        width=backbone.width, depth=backbone.depth, heads=backbone.heads, mlp_ratio=backbone.mlp_ratio
-    )
     return Cost(
         parameters=parameters,
         state=(STATE_BYTES * parameters + sums) // fsdp,
-        activations=samples
-        * kept_per_sample(sizes, backbone.modalities.tokens, np.dtype(backbone.dtype).itemsize, backbone.remat),
-        flops_per_step=3 * batch_size * forward_flops(sizes, backbone.modalities.tokens),
+        activations=samples * kept_per_sample(backbone, platform),
+        update=int(_UPDATE_BYTES * parameters) // fsdp,
+        flops_per_step=3 * batch_size * forward_flops(_sizes(backbone), backbone.modalities.tokens),
     )
 
 
 def parameter_count(backbone: Backbone) -> int:
     """Numbers in a backbone."""
     return sum(int(np.prod(shape)) for shape in backbone_shapes(backbone).values())
+
+
+def _sizes(backbone: Backbone) -> BackboneConfig:
+    return BackboneConfig(
+        width=backbone.width, depth=backbone.depth, heads=backbone.heads, mlp_ratio=backbone.mlp_ratio
+    )
 
 
 def forward_flops(sizes: BackboneConfig, tokens: int) -> float:
@@ -98,20 +111,26 @@ def forward_flops(sizes: BackboneConfig, tokens: int) -> float:
     return 2.0 * (linear + 2 * blocks * tokens**2 * d)
 
 
-def kept_per_sample(sizes: BackboneConfig, tokens: int, itemsize: int, remat: Remat) -> int:
-    """Bytes kept for the gradient of one sample.
+def kept_per_sample(backbone: Backbone, platform: str) -> int:
+    """Bytes that one sample takes when most is alive: what every block keeps for its gradient, and one block's work.
 
-    Every block keeps its input, every in-block its skip. Without rematerialisation a block also keeps its normalised
-    and centred inputs in float32, the outputs of its matrix products, and attention's weights in float32 and in the
-    compute type; else one block at a time does, while its gradient is taken.
+    Counted in planes of tokens x width. Without rematerialisation a block keeps its input, the queries, keys and values
+    by head, attention's output by head and by token, the inputs of both norms and of the MLP, and the MLP's hidden
+    layer before and after its activation; where a skip joins also the joined input (two planes) and its norm's. A loop
+    keeps the input twice, blocks that are written out share the activation's distribution function with the gradient.
+    Work is what rematerialisation computes again, gradients, those of all skips among them, and attention's weights
+    with their gradients: of all heads at once, of one on a CPU, of none in a fused kernel.
     """
-    plane = tokens * sizes.width
-    inputs = (sizes.depth + 1 + sizes.depth // 2) * plane * itemsize
-    products = (3 + 1 + sizes.mlp_ratio + 1) * plane * itemsize
-    attention = sizes.heads * tokens**2 * (4 + itemsize)
-    block = products + attention + 2 * 2 * plane * 4 + (sizes.mlp_ratio + 2) * plane * itemsize
-    per_block = {"none": block, "dots": products, "full": 0}[remat]
-    return int(inputs + (sizes.depth + 1) * per_block + (0 if remat == "none" else block))
+    hidden, joins = backbone.mlp_ratio, backbone.depth // 2
+    whole = 9 + 2 * hidden + (1 if backbone.loops else hidden)
+    of_block, of_join = {"none": (whole, 3), "dots": (7 + hidden, 2), "full": (1, 1)}[backbone.remat]
+    kept = (backbone.depth + 1) * of_block + joins * of_join
+    again = 0 if backbone.remat == "none" else 9 + 2 * hidden + 3 - of_block - of_join
+    gradients = joins + 2 * hidden + _BY_HEAD
+    tokens, itemsize = backbone.modalities.tokens, np.dtype(backbone.dtype).itemsize
+    heads = 0 if backbone.attention == "cudnn" else 1 if platform == "cpu" else backbone.heads
+    weights = heads * tokens**2 * (2 * 4 + 2 * itemsize)
+    return (kept + again + gradients) * tokens * backbone.width * itemsize + weights
 
 
 def peak_flops(tflops: float | None = None) -> float | None:
