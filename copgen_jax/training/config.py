@@ -128,9 +128,9 @@ class BackboneTraining:
     """Compute type; parameters and optimiser are float32."""
     attention: Implementation = "plain"
     start: Start = "published"
-    """What parameters begin with: as published, or knowing where tokens lie (`copgen_jax.training.backbone_start`)."""
+    """What parameters begin with: as published, or copying between tokens of a place (`training.backbone_start`)."""
     remat: Remat = "full"
-    """What a block keeps for its gradient: none (everything), dots (its matrix products) or full (its input)."""
+    """What a block keeps for its gradient: none (everything), dots (products and attention) or full (its input)."""
     habits: BackboneHabits = BackboneHabits()
 
     def __post_init__(self):
