@@ -19,7 +19,7 @@ from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.nn.backbone import Backbone
 from copgen_jax.training.initialise import token_rows
-from copgen_jax.types import Array, Params
+from copgen_jax.types import Params
 
 LONGEST, SHORTEST = 2.0, 1 / 3
 """Wavelengths of places, in sides of a patch."""
@@ -106,7 +106,7 @@ def marks(modalities: ModalitySet, layout: Layout) -> np.ndarray:
     return found
 
 
-def _attention(qkv: Array, proj: Array, layout: Layout, key: jax.Array) -> tuple[Array, Array]:
+def _attention(qkv: jax.Array, proj: jax.Array, layout: Layout, key: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Kernels of a block or of stacked ones, the heads by place and by time set.
 
     A head's values are content in an orthogonal basis, which the projection leads back: it adds the content of what it
@@ -134,14 +134,14 @@ def _attention(qkv: Array, proj: Array, layout: Layout, key: jax.Array) -> tuple
     return qkv, proj
 
 
-def _set_head(qkv: Array, number: int, kernels: tuple[Array, Array, Array], layout: Layout) -> Array:
+def _set_head(qkv: jax.Array, number: int, kernels: tuple[jax.Array, ...], layout: Layout) -> jax.Array:
     for part, kernel in enumerate(kernels):
         first = part * layout.width + number * layout.head
         qkv = qkv.at[..., first : first + layout.head].set(kernel)
     return qkv
 
 
-def _orthogonal(key: jax.Array, rows: int, columns: int) -> Array:
+def _orthogonal(key: jax.Array, rows: int, columns: int) -> jax.Array:
     """A corner of a random orthogonal matrix."""
     return jax.random.orthogonal(key, max(rows, columns))[:rows, :columns]
 
