@@ -39,14 +39,19 @@ class Layout:
     heads: int
 
     @property
-    def marks(self) -> int:
-        """First feature that is neither place nor mark: content from there on."""
-        return self.place + 2 * self.modalities
+    def first_time(self) -> int:
+        """First of the features that say whose time token it is; those before, after places, say whose token."""
+        return self.place + self.modalities
+
+    @property
+    def first_content(self) -> int:
+        """First of the features of content, which are the rest."""
+        return self.first_time + self.modalities
 
     @property
     def content(self) -> int:
         """Features of content."""
-        return self.width - self.marks
+        return self.width - self.first_content
 
     @property
     def head(self) -> int:
@@ -86,7 +91,7 @@ def placed_start(backbone: Backbone, params: Params, key: jax.Array) -> Params:
     changed["position_embedding"] = params["position_embedding"] + marks(backbone.modalities, layout)
     for modality in backbone.modalities:
         name = f"embed_{modality.name}"
-        changed[name] = jax.tree.map(lambda leaf: leaf.at[..., : layout.marks].set(0.0), params[name])
+        changed[name] = jax.tree.map(lambda leaf: leaf.at[..., : layout.first_content].set(0.0), params[name])
     for name, for_block in zip(("in_blocks", "mid_block", "out_blocks"), jax.random.split(key, 3), strict=True):
         block = params[name]
         qkv, proj = _attention(block["qkv"]["kernel"], block["proj"]["kernel"], layout, for_block)
@@ -102,7 +107,7 @@ def marks(modalities: ModalitySet, layout: Layout) -> np.ndarray:
         if modalities[name].is_image:
             found[tokens, : layout.place] = _of_tokens(modalities[name], layout.place)
         found[rows, layout.place + number] = 1.0
-        found[time, layout.place + layout.modalities + number] = TIME_MARK
+        found[time, layout.first_time + number] = TIME_MARK
     return found
 
 
@@ -118,18 +123,21 @@ def _attention(qkv: jax.Array, proj: jax.Array, layout: Layout, key: jax.Array) 
     basis = _orthogonal(for_content, layout.content, layout.content)
     for number in range(placed):
         share = basis[:, number * head : (number + 1) * head]
-        values = jnp.zeros((width, head)).at[layout.marks :, : share.shape[1]].set(share)
+        values = jnp.zeros((width, head)).at[layout.first_content :, : share.shape[1]].set(share)
         qkv = _set_head(qkv, number, (by_place, by_place, values), layout)
         proj = proj.at[..., number * head : (number + 1) * head, :].set(values.T)
     if placed < layout.heads:
         last = layout.heads - 1
         codes = _orthogonal(for_time, layout.modalities, head)
-        first = layout.place + layout.modalities
-        asks = jnp.zeros((width, head)).at[layout.place : first].set(BY_TIME / TIME_MARK * head**0.5 * codes)
-        answers = jnp.zeros((width, head)).at[first : layout.marks].set(codes)
+        asks = (
+            jnp.zeros((width, head)).at[layout.place : layout.first_time].set(BY_TIME / TIME_MARK * head**0.5 * codes)
+        )
+        answers = jnp.zeros((width, head)).at[layout.first_time : layout.first_content].set(codes)
         sinusoids = _orthogonal(for_time, width, head)
         qkv = _set_head(qkv, last, (asks, answers, sinusoids), layout)
-        back = jnp.zeros((head, width)).at[:, layout.marks :].set(_orthogonal(for_content, head, layout.content))
+        back = (
+            jnp.zeros((head, width)).at[:, layout.first_content :].set(_orthogonal(for_content, head, layout.content))
+        )
         proj = proj.at[..., last * head : (last + 1) * head, :].set(back)
     return qkv, proj
 

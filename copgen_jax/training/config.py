@@ -174,7 +174,7 @@ ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
 DEMO_STEPS = 5_000
-"""Updates of 16 samples that two cores make in about an hour and a half."""
+"""Updates of 16 samples that two cores make in one and a half to two hours."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where compute is a CPU's and the data are few."""
 

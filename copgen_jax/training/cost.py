@@ -89,7 +89,7 @@ def estimate_cost(
         state=(STATE_BYTES * parameters + sums) // fsdp,
         activations=samples * kept_per_sample(backbone, platform),
         update=int(_UPDATE_BYTES * parameters) // fsdp,
-        flops_per_step=3 * batch_size * forward_flops(_sizes(backbone), backbone.modalities.tokens),
+        flops_per_step=3 * batch_size * forward_flops(backbone, backbone.modalities.tokens),
     )
 
 
@@ -98,13 +98,7 @@ def parameter_count(backbone: Backbone) -> int:
     return sum(int(np.prod(shape)) for shape in backbone_shapes(backbone).values())
 
 
-def _sizes(backbone: Backbone) -> BackboneConfig:
-    return BackboneConfig(
-        width=backbone.width, depth=backbone.depth, heads=backbone.heads, mlp_ratio=backbone.mlp_ratio
-    )
-
-
-def forward_flops(sizes: BackboneConfig, tokens: int) -> float:
+def forward_flops(sizes: BackboneConfig | Backbone, tokens: int) -> float:
     """Operations of one forward pass of one sample."""
     blocks, d = sizes.depth + 1, sizes.width
     linear = tokens * d**2 * (blocks * (4 + 2 * sizes.mlp_ratio) + sizes.depth)
@@ -122,10 +116,11 @@ def kept_per_sample(backbone: Backbone, platform: str) -> int:
     with their gradients: of all heads at once, of one on a CPU, of none in a fused kernel.
     """
     hidden, joins = backbone.mlp_ratio, backbone.depth // 2
-    whole = 9 + 2 * hidden + (1 if backbone.loops else hidden)
-    of_block, of_join = {"none": (whole, 3), "dots": (7 + hidden, 2), "full": (1, 1)}[backbone.remat]
+    block, join = 9 + 2 * hidden, 3
+    whole = block + (1 if backbone.loops else hidden)
+    of_block, of_join = {"none": (whole, join), "dots": (7 + hidden, 2), "full": (1, 1)}[backbone.remat]
     kept = (backbone.depth + 1) * of_block + joins * of_join
-    again = 0 if backbone.remat == "none" else 9 + 2 * hidden + 3 - of_block - of_join
+    again = 0 if backbone.remat == "none" else block + join - of_block - of_join
     gradients = joins + 2 * hidden + _BY_HEAD
     tokens, itemsize = backbone.modalities.tokens, np.dtype(backbone.dtype).itemsize
     heads = 0 if backbone.attention == "cudnn" else 1 if platform == "cpu" else backbone.heads

@@ -85,7 +85,7 @@ def test_heads_by_place_add_the_content_of_what_they_attend_to(params):
         through = sum(
             kernel[:, h * head : (h + 1) * head] @ proj[h * head : (h + 1) * head] for h in range(LAYOUT.placed_heads)
         )
-        expected = np.diag(np.arange(WIDTH) >= LAYOUT.marks).astype(float)
+        expected = np.diag(np.arange(WIDTH) >= LAYOUT.first_content).astype(float)
         np.testing.assert_allclose(through, expected, atol=1e-5)
 
 
