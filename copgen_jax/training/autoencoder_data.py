@@ -5,7 +5,8 @@ stands at a position is a pure function of data and seed.
 
 `DrawnImages` draws every patch of a synthetic world anew. `StoredImages` reads cells or tiles: an epoch goes through
 all places in a shuffled order, a group of places at a time is held in memory, and its patches are shuffled among
-themselves. So every place is read once an epoch, and a group mixes patches of different places.
+themselves. So every place is read once an epoch, and a group mixes patches of different places. What fits in memory as
+a whole is one group, and is read once.
 
 Both keep cells for testing apart (`copgen_jax.data.majortom.Split`): `held_out` is of these alone.
 """
@@ -30,6 +31,8 @@ from copgen_jax.modalities import Modality, ModalitySet
 
 GROUP_PATCHES = 576
 """Patches in a group: 16 cells of 192 px patches."""
+HELD_BYTES = 4e9
+"""Training images that take no more are held in memory together."""
 _WORLD = re.compile(r"world:(\d+)")
 _TRIES = 256
 """Numbers of the world that belong to one position: the first whose cell is of the wanted side is taken."""
@@ -182,7 +185,9 @@ class StoredImages:
                     f"the test cells with --split-list"
                 )
         self._first, self._per_place = self._first_place()
-        self._per_group = max(1, GROUP_PATCHES // self._per_place) * self._per_place
+        self._is_held = self.epoch * self._first[0].images[modality.name].nbytes <= HELD_BYTES
+        in_group = max(1, GROUP_PATCHES // self._per_place) * self._per_place
+        self._per_group = self.epoch if self._is_held else in_group
         self._lock = threading.Lock()
         self._groups: dict[tuple[int, int], list[Patch]] = {}
 
@@ -196,7 +201,7 @@ class StoredImages:
         epoch, within = divmod(position, self.epoch)
         group, place = divmod(within, self._per_group)
         size = min(self._per_group, self.epoch - group * self._per_group)
-        patches = self._group(epoch, group, size)
+        patches = self._group(0 if self._is_held else epoch, group, size)
         key = zlib.crc32(f"{self._seed} {epoch} {group}".encode())
         (shuffled,) = shuffled_positions(key, place, 1, size)
         # Where patches lack the modality, others of the group stand in.

@@ -159,7 +159,9 @@ def corner(image):
     return float(image[0, 0, 0])
 
 
-def test_an_epoch_has_every_patch_and_nothing_held_out():
+@pytest.mark.parametrize("held_bytes", [0, 4e9], ids=["by group", "all held"])
+def test_an_epoch_has_every_patch_and_nothing_held_out(monkeypatch, held_bytes):
+    monkeypatch.setattr("copgen_jax.training.autoencoder_data.HELD_BYTES", held_bytes)
     images = stored(Cells())
     assert images.epoch == 10 * 36
     epochs = [[corner(images.at(e * images.epoch + i)) for i in range(images.epoch)] for e in range(2)]
@@ -173,13 +175,15 @@ def test_an_epoch_has_every_patch_and_nothing_held_out():
     assert [corner(stored(Cells(), seed=1).at(i)) for i in range(20)] != epochs[0][:20]
 
 
-def test_groups_are_read_once_an_epoch(monkeypatch):
+@pytest.mark.parametrize(("held_bytes", "times"), [(0, 2), (4e9, 1)], ids=["by group", "all held"])
+def test_groups_are_read_once_an_epoch_and_what_is_held_once(monkeypatch, held_bytes, times):
     monkeypatch.setattr("copgen_jax.training.autoencoder_data.GROUP_PATCHES", 72)
+    monkeypatch.setattr("copgen_jax.training.autoencoder_data.HELD_BYTES", held_bytes)
     source = Cells()
     images = stored(source)
     source.read_names.clear()
-    found = {corner(images.at(i)) for i in range(images.epoch)}
-    assert sorted(source.read_names) == sorted(CELLS[:-2])
+    found = {corner(images.at(i)) for i in range(2 * images.epoch)}
+    assert sorted(source.read_names) == sorted(times * CELLS[:-2])
     assert len(found) == 9 * 36
 
 
