@@ -63,12 +63,12 @@ def test_gates_of_autoencoders(rmse, met):
 def test_recipe_is_commands_of_the_program(tmp_path, capsys):
     from copgen_jax.cli import COMMANDS
 
-    assert main(["--out", str(tmp_path / "runs"), "--dry-run"]) == 0
+    assert main(["--out", str(tmp_path / "runs"), "--dry-run", "--jobs", "3", "--gpu"]) == 0
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
     assert {words[1] for words in commands} <= set(COMMANDS)
-    todo = stages(tmp_path / "runs")
+    todo = stages(tmp_path / "runs", jobs=3, gpu=True)
     assert [words[1:] for words in commands] == [list(stage.arguments) for stage in todo]
-    assert {stage.name for stage in todo} > {f"{name}-1" for name in AUTOENCODERS} | {"latents", "backbone", "model"}
+    assert {stage.name for stage in todo} > set(AUTOENCODERS) | {"cells", "latents-0", "backbone", "model"}
     written: set[str] = set()
     for wave in range(max(stage.wave for stage in todo) + 1):
         now = [stage for stage in todo if stage.wave == wave]

@@ -128,7 +128,7 @@ class BackboneTraining:
     """Compute type; parameters and optimiser are float32."""
     attention: Implementation = "plain"
     start: Start = "published"
-    """What parameters begin with: as published, or copying between tokens of a place (`training.backbone_start`)."""
+    """What parameters begin with: as published, or knowing where tokens lie (`training.backbone_start`)."""
     remat: Remat = "full"
     """What a block keeps for its gradient: none (everything), dots (products and attention) or full (its input)."""
     habits: BackboneHabits = BackboneHabits()
@@ -173,14 +173,14 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 5_000
-"""Updates of 16 samples that two cores make in one and a half to two hours."""
+DEMO_STEPS = 7_000
+"""Updates of 256 samples that one GPU makes in minutes."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
-"""Where compute is a CPU's and the data are few."""
+"""Where networks and data are small."""
 
 
 def training_preset(name: str) -> BackboneTraining:
-    """The backbone run of a preset: base, large and huge as published, demo and tiny for small machines.
+    """The backbone run of a preset: base, large and huge as published, demo for one GPU, tiny for a CPU.
 
     Raises:
         InputError: no such preset.
@@ -204,11 +204,11 @@ def training_preset(name: str) -> BackboneTraining:
         schedule=preset(name).schedule,
         prediction=preset(name).prediction,
         start="places",
-        batch_size=16,
+        batch_size=256,
         objective=ObjectiveConfig(conditional_share=0.5, shared_time=0.75),
         optimiser=OptimiserConfig(
             method="muon", learning_rate=3e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
-        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
+        habits=BackboneHabits(steps=DEMO_STEPS, save_every=1000, keep_every=DEMO_STEPS, sample_every=DEMO_STEPS),
         **_SMALL,
     )
