@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 
 from recipes.demo.stages import Stage, stages
@@ -32,7 +32,7 @@ def main(words: Sequence[str] | None = None) -> int:
     for _, stages_of_wave in groupby(todo, key=lambda stage: stage.wave):
         wave = list(stages_of_wave)
         with ThreadPoolExecutor(jobs) as pool:
-            codes = list(pool.map(lambda stage, e=_environment(len(wave), jobs, gpu): run(stage, e), wave))
+            codes = list(pool.map(run, wave, repeat(_environment(len(wave), jobs, gpu))))
         if any(codes):
             return next(code for code in codes if code)
     return 0

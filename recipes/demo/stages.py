@@ -2,10 +2,10 @@
 
     cells/ --> ten autoencoders --> autoencoders/ --> latents/ --> backbone/ --> model/
 
-Autoencoders are trained on whole cells of the synthetic world, whose patches share place, date and weather; the backbone
-on single patches, each of another cell with a date and weather of its own. The short variant is a few steps of one
-autoencoder and of the backbone, on patches drawn one by one in place of cells, and on block averages in place of latents:
-enough to see that the same commands give the same numbers.
+Autoencoders are trained on whole cells of the synthetic world, whose patches share place, date and weather; the
+backbone on single patches, each of another cell with a date and weather of its own. The short variant is a few steps of
+one autoencoder and of the backbone, on patches drawn one by one in place of cells, and on block averages in place of
+latents: enough to see that the same commands give the same numbers.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ AUTOENCODERS: Mapping[str, int] = {
 AUTOENCODER_BATCH = 32
 SAVE_EVERY = 2000
 """Updates of an autoencoder: seconds on a GPU, and a checkpoint takes one."""
-PATCHES = 40_000
+PATCHES = 50_000
 """Of the latent store, each of another cell; a tenth is for tests."""
 HALVED = ("--precision", "float16")
 ON_GPU = ("--config.dtype=bfloat16", "--config.attention=cudnn")
