@@ -1,7 +1,8 @@
 """Tables of speed, memory and accuracy: `python -m benchmarks NAME`.
 
 A benchmark is a module with `run(quick: bool) -> Result`, registered by name in `BENCHMARKS`. Its table is printed, and
-its rows are written with versions and device to `benchmarks/results/NAME.json`, from which pages are made.
+its rows are written with versions and device to `benchmarks/results/NAME.json` (`NAME.gpu.json` where a GPU did the
+work), from which pages are made. One that takes long may yield its result again and again as the table grows.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ class Result:
 
 
 BENCHMARKS = {
+    "gpu": "the published size on one GPU: training, sampling and autoencoders beside PyTorch, within a stated time",
     "backbone": "forward pass and training step beside PyTorch, and the share of the measured matmul peak",
     "breakdown": "where the time of the backbone goes, by part of the network",
     "autoencoder": "encode and decode beside PyTorch, and the share of the measured convolution peak",
@@ -44,3 +46,8 @@ COMMANDS = {
     "report": "write RESULTS.md and its plots from the results that are there",
 }
 """What else can be named."""
+
+
+def result_file(name: str, platform: str) -> str:
+    """Where the result of a benchmark lies, by the platform of its device as JAX names it."""
+    return f"{name}.json" if platform == "cpu" else f"{name}.{platform}.json"

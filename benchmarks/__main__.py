@@ -2,6 +2,7 @@
 
 import argparse
 import datetime
+import functools
 import importlib
 import importlib.metadata
 import json
@@ -15,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import BENCHMARKS, COMMANDS, SPEED, Result
+from benchmarks import BENCHMARKS, COMMANDS, SPEED, Result, result_file
 from benchmarks.machine import Watch, processor_name, use_threads
 from copgen_jax.errors import InputError, suggestion
 from copgen_jax.files import file_aside
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments.threads:
         use_threads(arguments.threads)
+    # Contestants share a GPU: none may take its memory before it needs it.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     try:
         run(arguments, rest)
     except InputError as error:
@@ -75,27 +78,34 @@ def measure(name: str, arguments: argparse.Namespace, rest: list[str]) -> None:
         module.add_arguments(own)
     options = vars(own.parse_args(rest))
     watch = Watch.begin()
-    result: Result = module.run(quick=arguments.quick, **options)
-    chosen = {key: value for key, value in options.items() if value is not None}
-    record = {
-        "benchmark": name,
-        "quick": arguments.quick,
-        "options": chosen,
-        "load": watch.load(),
-        **surroundings(),
-        **vars(result),
-    }
+    found = module.run(quick=arguments.quick, **options)
+    # What takes long gives its table as often as there is more of it, so that an end before its end loses little.
+    for result in [found] if isinstance(found, Result) else found:
+        record = {
+            "benchmark": name,
+            "quick": arguments.quick,
+            "options": {key: value for key, value in options.items() if value is not None},
+            "load": watch.load(),
+            **surroundings(),
+            **vars(result),
+        }
+        if arguments.out or not arguments.quick:
+            keep(record, arguments.out or RESULTS)
     if arguments.json:
         print(json.dumps(record))
     else:
         show(result)
-    if arguments.out or not arguments.quick:
-        final = (arguments.out or RESULTS) / f"{name}.json"
-        with file_aside(final) as aside:
-            aside.write_text(json.dumps(record, indent=1) + "\n")
-        print(f"written to {final}", file=sys.stderr)
 
 
+def keep(record: dict[str, Any], folder: Path) -> None:
+    """Write a result; one of a GPU lies beside that of a CPU."""
+    final = folder / result_file(record["benchmark"], record["device"]["platform"])
+    with file_aside(final) as aside:
+        aside.write_text(json.dumps(record, indent=1) + "\n")
+    print(f"written to {final}", file=sys.stderr)
+
+
+@functools.cache
 def surroundings() -> dict[str, Any]:
     """Date, versions and device: what a figure is worth nothing without."""
     import jax

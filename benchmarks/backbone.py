@@ -133,7 +133,7 @@ def timing(measured: Measured) -> dict[str, Any]:
         "spread": measured.spread,
         "CPU s": min(measured.processor),
         "s first": measured.first,
-        "peak MB": round(measured.peak_megabytes),
+        "peak MB": round(measured.peak_megabytes) if measured.peak_megabytes else None,
         "rounds": len(measured.wall),
     }
 

@@ -2,7 +2,7 @@
 
 JAX's profiler says when each operation of the compiled program ran; its text says which part of the network each came
 from (`jax.named_scope`), and whether from the gradient. Times of operations add up to more than the clock's where
-several run side by side.
+several run side by side. On a GPU what is timed are kernels, which say what operation they belong to.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import json
 import re
 import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +36,38 @@ PARTS = {
 """What in an operation's name says which part it belongs to; the first that is found."""
 REST = "copies between operations, and what else has no name"
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*?(?:metadata=\{[^}]*op_name="([^"]*)"|$)', re.MULTILINE)
-_PRODUCT = re.compile(r"dot|convolution|ynn|onednn|gemm|matmul", re.IGNORECASE)
+_PRODUCT = re.compile(r"dot|convolution|ynn|onednn|gemm|matmul|nvjet|cutlass", re.IGNORECASE)
+_CALLED_PRODUCT = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*custom_call_target="__(?:cublas|cudnn\$conv)', re.MULTILINE)
+"""On GPUs products are calls of a library, and named as any call."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of this benchmark."""
     parser.add_argument("--size", choices=list(PRESETS), help="default: demo")
     parser.add_argument("--batch", type=int, metavar="N", help="samples (default 8)")
+    parser.add_argument("--task", choices=["forward", "train"], nargs="+", default=["forward", "train"])
+    parser.add_argument("--setting", default="float32", metavar="TYPE", help="compute type (default float32)")
+    parser.add_argument("--attention", choices=["plain", "cudnn"], default="plain")
 
 
-def run(quick: bool, size: str | None = None, batch: int | None = None) -> Result:
+def run(
+    quick: bool,
+    size: str | None = None,
+    batch: int | None = None,
+    task: Sequence[str] = ("forward", "train"),
+    setting: str = "float32",
+    attention: str = "plain",
+) -> Result:
     """A row for every part of the network, once for the forward pass and once for the training step."""
     size, batch = size or ("tiny" if quick else "demo"), batch or (1 if quick else 8)
-    rows = []
-    for task in ("forward", "train"):
-        work = Work(side="jax", task=task, size=size, batch=batch)
+    rows, tasks = [], task
+    for task in tasks:
+        options = {"attention": attention}
+        work = Work(side="jax", task=task, size=size, batch=batch, setting=setting, options=options)
         do, details = ours.build(work)
-        rows += _rows(task, size, batch, _durations(do), _names(details["program"].as_text()))
+        do()
+        program = details["program"].as_text()
+        rows += _rows(task, size, batch, _durations(do), _names(program), set(_CALLED_PRODUCT.findall(program)))
     notes = [
         "Milliseconds of operations per pass or step, all parts together 100 %; products: of matrices, with what the "
         "compiler fused into them. forward and backward: by whether the gradient's transposition made them."
@@ -70,10 +86,27 @@ def _durations(do: Any) -> Counter:
         (file,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
     found = Counter()
-    for event in events:
-        if event.get("ph") == "X":
-            found[event["name"]] += event["dur"] / 1e3 / REPETITIONS
+    for name, milliseconds in operations(events):
+        found[name] += milliseconds / REPETITIONS
     return found
+
+
+def operations(events: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
+    """Operation and milliseconds of every event of a trace; where there is a device, of what ran in its streams.
+
+    A kernel that does not say what operation it belongs to goes by its own name.
+    """
+    processes, threads = {}, {}
+    for event in events:
+        if event.get("name") == "process_name":
+            processes[event["pid"]] = event["args"]["name"]
+        elif event.get("name") == "thread_name":
+            threads[event["pid"], event["tid"]] = event["args"]["name"]
+    devices = {pid for pid, name in processes.items() if name.startswith("/device:")}
+    streams = {key for key, name in threads.items() if key[0] in devices and name.startswith("Stream")}
+    for event in events:
+        if event.get("ph") == "X" and (not devices or (event["pid"], event["tid"]) in streams):
+            yield event.get("args", {}).get("hlo_op", event["name"]), event["dur"] / 1e3
 
 
 def _names(program: str) -> dict[str, str]:
@@ -82,11 +115,15 @@ def _names(program: str) -> dict[str, str]:
     return {name: origin for name, origin in found.items() if not re.match(r"while|call|conditional", name)}
 
 
-def _rows(task: str, size: str, batch: int, durations: Counter, names: dict[str, str]) -> list[dict[str, Any]]:
+def _rows(
+    task: str, size: str, batch: int, durations: Counter, names: dict[str, str], called: set[str]
+) -> list[dict[str, Any]]:
     sums = Counter()
     for name, milliseconds in durations.items():
-        if name in names:
-            sums[_part(names[name]), bool(_PRODUCT.search(name)), "transpose(" in names[name]] += milliseconds
+        if name in names or jax.default_backend() != "cpu":
+            origin = names.get(name, "")
+            product = name in called or bool(_PRODUCT.search(name))
+            sums[_part(origin), product, "transpose(" in origin] += milliseconds
     total = sum(sums.values())
     by_part = Counter()
     for (part, _, _), milliseconds in sums.items():

@@ -2,10 +2,13 @@
 
 A contestant is a plain description of work (`Work`). Its process builds it, does it once (this is the compilation), and
 then once more whenever it is told to. The measuring process tells them in turns, so that whatever else the machine does
-falls on all of them. What a contestant waits is not counted, and while it waits it uses no processor.
+falls on all of them. What a contestant waits is not counted, and while it waits it uses no processor. Where starting
+processes costs more than it tells, one process does several pieces of work (`benchmarks/gpu.py`).
 """
 
+import concurrent.futures
 import dataclasses
+import gc
 import importlib
 import importlib.util
 import json
@@ -14,7 +17,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -51,8 +54,8 @@ class Measured:
     wall: tuple[float, ...]
     processor: tuple[float, ...]
     """Of all threads together."""
-    peak_megabytes: float
-    """Of its process, or of its device where that counts."""
+    peak_megabytes: float | None
+    """Of its process; where the device counts its memory that of the device, if other work of the process had less."""
     details: Mapping[str, Any]
 
     @property
@@ -104,54 +107,89 @@ def _joined(a: Measured, b: Measured) -> Measured:
 
 
 def _in_turns(contestants: Mapping[str, Work], rounds: int, until: float) -> dict[str, Measured]:
-    workers: dict[str, subprocess.Popen] = {}
+    workers: dict[str, Worker] = {}
     said: dict[str, dict[str, Any]] = {}
     turns: dict[str, list[tuple[float, float]]] = {name: [] for name in contestants}
     try:
         for name, work in contestants.items():
-            workers[name] = _start(work)
-            said[name] = _answer(workers[name], name)
+            workers[name] = Worker(work.side)
+            workers[name].tell(build={name: dataclasses.asdict(work)})
+            said[name] = workers[name].answer()[name]
+            if "failed" in said[name]:
+                raise RuntimeError(f"{name!r} failed: {said[name]['failed']}")
         for done in range(rounds):
             if done >= min(3, rounds) and time.perf_counter() > until:
                 break
             for name, worker in workers.items():
-                said[name] |= _tell(worker, name)
+                worker.tell(do=name)
+                said[name] |= worker.answer()
                 turns[name].append((said[name]["wall"], said[name]["processor"]))
     finally:
         for worker in workers.values():
-            worker.stdin.close()  # pyright: ignore
-            worker.wait()
-    return {
-        name: Measured(
-            first=said[name]["first"],
-            wall=tuple(wall for wall, _ in turns[name]),
-            processor=tuple(processor for _, processor in turns[name]),
-            peak_megabytes=said[name]["peak_megabytes"],
-            details=said[name]["details"],
-        )
-        for name in contestants
-    }
+            worker.end()
+    return {name: measured(said[name], turns[name]) for name in contestants}
 
 
-def _start(work: Work) -> subprocess.Popen:
-    root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "benchmarks.contest", json.dumps(dataclasses.asdict(work))]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
-    return subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=root, env=environment, bufsize=1
+def measured(said: Mapping[str, Any], turns: list[tuple[float, float]]) -> Measured:
+    """What a worker said of a piece of work, with the seconds of its turns."""
+    return Measured(
+        first=said["first"],
+        wall=tuple(wall for wall, _ in turns),
+        processor=tuple(processor for _, processor in turns),
+        peak_megabytes=said.get("device_megabytes", said["peak_megabytes"]),
+        details=said["details"],
     )
 
 
-def _tell(worker: subprocess.Popen, name: str) -> dict[str, Any]:
-    worker.stdin.write("again\n")  # pyright: ignore
-    return _answer(worker, name)
+class Ended(RuntimeError):
+    """A worker's process is gone; what it said is on standard error."""
 
 
-def _answer(worker: subprocess.Popen, name: str) -> dict[str, Any]:
-    line = worker.stdout.readline()  # pyright: ignore
-    if not line:
-        raise RuntimeError(f"the process of {name!r} ended with status {worker.wait()}; what it said is above")
-    return json.loads(line)
+class Worker:
+    """A process of one side, which builds what it is told to, and does it when it is told to (`serve`)."""
+
+    def __init__(self, side: Side):
+        root = Path(__file__).parents[1]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.contest", side],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=root,
+            env=environment,
+            bufsize=1,
+        )
+
+    def tell(self, **command: Any) -> None:
+        """One command; see `serve`. An answer follows each.
+
+        Raises:
+            Ended: the process is gone.
+        """
+        try:
+            self.process.stdin.write(json.dumps(command) + "\n")  # pyright: ignore
+        except BrokenPipeError as error:
+            raise Ended("a measuring process ended; what it said is above") from error
+
+    def answer(self) -> dict[str, Any]:
+        """Of the oldest command that has none yet.
+
+        Raises:
+            Ended: the process is gone.
+        """
+        line = self.process.stdout.readline()  # pyright: ignore
+        if not line:
+            raise Ended(f"a measuring process ended with status {self.process.wait()}; what it said is above")
+        return json.loads(line)
+
+    def end(self) -> None:
+        """Let the process end, and wait for it."""
+        try:
+            self.process.stdin.close()  # pyright: ignore
+        except BrokenPipeError:
+            pass
+        self.process.wait()
 
 
 def peak_megabytes() -> float:
@@ -159,25 +197,63 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def serve(work: Work) -> None:
-    """Be a contestant: build, do it once, then once more for every line of standard input."""
+def serve(side: Side) -> None:
+    """Be a worker: answer each line of standard input, a command, with a line.
+
+    {"build": {name: work}}: {name: {"first", "details", on a device that counts "device_megabytes"} or {"failed"}};
+    {"do": name}: {"wall", "processor", "peak_megabytes"} or {"failed"}; {"forget": names}: {}.
+    """
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     # What libraries print must not look like an answer.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    module = importlib.import_module({"jax": "benchmarks.ours", "torch": "benchmarks.twin.work"}[work.side])
-    do, details = module.build(work)
-    details.pop("program", None)
+    module = importlib.import_module({"jax": "benchmarks.ours", "torch": "benchmarks.twin.work"}[side])
+    built: dict[str, Callable[[], Any]] = {}
+    for line in sys.stdin:
+        command = json.loads(line)
+        answer: dict[str, Any] = {}
+        if "build" in command:
+            works = {name: Work(**work) for name, work in command["build"].items()}
+            answer = _begin(module, works, built)
+        elif "do" in command:
+            try:
+                answer = timed(built[command["do"]]) | {"peak_megabytes": peak_megabytes()}
+            except Exception as error:  # noqa: BLE001 one piece of work that fails must not end the others
+                answer = {"failed": _said(error)}
+        else:
+            for name in command["forget"]:
+                built.pop(name, None)
+            gc.collect()
+            module.release()
+        print(json.dumps(answer), file=out)
 
-    def once() -> dict[str, float]:
-        wall, processor = time.perf_counter(), time.process_time()
-        do()
-        return {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
 
-    first = details.pop("compile_seconds", 0.0) + once()["wall"]
-    print(json.dumps({"first": first, "details": details}), file=out)
-    for _ in sys.stdin:
-        print(json.dumps(once() | {"peak_megabytes": module.peak_megabytes()}), file=out)
+def _begin(module: Any, works: Mapping[str, Work], built: dict[str, Callable[[], Any]]) -> dict[str, dict[str, Any]]:
+    """Build all, and do each once: what is to be said about them; the work itself goes to `built`."""
+    answer: dict[str, dict[str, Any]] = {}
+    # Compilers that work ahead do so side by side, and nothing is measured meanwhile.
+    with concurrent.futures.ThreadPoolExecutor(len(works)) as pool:
+        ahead = {name: pool.submit(module.build, work) for name, work in works.items()} if module.AHEAD else {}
+    for name, work in works.items():
+        try:
+            do, details = ahead[name].result() if name in ahead else module.build(work)
+            details.pop("program", None)
+            answer[name] = {**module.first(do, details), "details": details}
+            built[name] = do
+        except Exception as error:  # noqa: BLE001 as above
+            answer[name] = {"failed": _said(error)}
+    return answer
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
+
+
+def timed(do: Callable[[], Any]) -> dict[str, float]:
+    """Seconds by the clock and of this process's threads that it takes."""
+    wall, processor = time.perf_counter(), time.process_time()
+    do()
+    return {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
 
 
 if __name__ == "__main__":
-    serve(Work(**json.loads(sys.argv[1])))
+    serve(sys.argv[1])  # pyright: ignore[reportArgumentType]

@@ -5,20 +5,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import BENCHMARKS, SPEED
+from benchmarks import BENCHMARKS, SPEED, result_file
 from copgen_jax.files import file_aside
 
 PAGE = Path(__file__).parent / "RESULTS.md"
+PLATFORMS = ("cpu", "gpu")
 COLOURS = {"JAX": "#1b6ca8", "PyTorch original": "#c05a2b", "PyTorch": "#8a8a8a"}
 
 
 def write(results: Path, page: Path = PAGE) -> None:
     """Write the page beside the results' directory, and the plots beside the page."""
-    records = {
-        name: json.loads((results / f"{name}.json").read_text())
-        for name in BENCHMARKS
-        if (results / f"{name}.json").exists()
-    }
+    files = {(name, platform): results / result_file(name, platform) for name in BENCHMARKS for platform in PLATFORMS}
+    records = {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
     lines = ["# Results", ""]
     lines += [
         "Written by `python -m benchmarks report` from `results/*.json`; nothing here is typed. How to run the "
@@ -27,31 +25,37 @@ def write(results: Path, page: Path = PAGE) -> None:
     ]
     lines += _measured_and_not(records)
     plots = page.parent / "plots"
-    for name, record in records.items():
-        lines += ["", f"## {name}", "", f"**{record['title']}**", "", _circumstances(record), ""]
+    for (name, platform), record in records.items():
+        heading = _heading(name, platform)
+        lines += ["", f"## {heading}", "", f"**{record['title']}**", "", _circumstances(record), ""]
         lines += _table(record["rows"])
         lines += ["", *(f"- {note}" for note in record["notes"])]
         draw = {"backbone": _draw_roofline, "scaling": _draw_scaling}.get(name)
         if draw:
             plots.mkdir(exist_ok=True)
-            draw(record, plots / f"{name}.png")
-            lines += ["", f"![{record['title']}](plots/{name}.png)"]
+            plot = heading.replace(" ", "-") + ".png"
+            draw(record, plots / plot)
+            lines += ["", f"![{record['title']}](plots/{plot})"]
     with file_aside(page) as aside:
         aside.write_text("\n".join(lines) + "\n")
     print(f"written to {page}", file=sys.stderr)
 
 
-def _measured_and_not(records: dict[str, Any]) -> list[str]:
+def _heading(name: str, platform: str) -> str:
+    return name if platform == "cpu" else f"{name} on a {platform.upper()}"
+
+
+def _measured_and_not(records: dict[tuple[str, str], Any]) -> list[str]:
     """Which benchmarks ran on which kind of device."""
     lines = ["| benchmark | CPU | GPU |", "|---|---|---|"]
     for name in BENCHMARKS:
-        record = records.get(name)
-        platform = record["device"]["platform"] if record else None
-        said = dict.fromkeys(("cpu", "gpu"), "not measured")
-        if record and platform in said:
-            said[platform] = record["date"] + ("" if _quiet(record) else ", under load")
-        lines.append(f"| [{name}](#{name}) | {said['cpu']} | {said['gpu']} |")
-    left = [name for name in SPEED if name not in records]
+        said = []
+        for platform in PLATFORMS:
+            record, place = records.get((name, platform)), _heading(name, platform).lower().replace(" ", "-")
+            under_load = "" if record is None or _quiet(record) else ", under load"
+            said.append(f"[{record['date']}](#{place}){under_load}" if record else "not measured")
+        lines.append(f"| {name} | {' | '.join(said)} |")
+    left = [name for name in SPEED if not any((name, platform) in records for platform in PLATFORMS)]
     if left:
         lines += ["", f"Not measured yet: {', '.join(left)}."]
     return lines

@@ -14,8 +14,9 @@ from torch.utils.checkpoint import checkpoint
 
 from copgen_jax.modalities import Modality, ModalitySet
 
-AttentionForm = Literal["float32", "fused"]
-"""`float32` writes the matrix of weights out, as the original does, outside of autocast; `fused` is PyTorch's own."""
+AttentionForm = Literal["float32", "fused", "cudnn"]
+"""`float32` writes the matrix of weights out, as the original does, outside of autocast; `fused` is PyTorch's own, and
+so is `cudnn`, compiled for itself: which kernel runs is what the caller prefers when it is compiled."""
 
 
 class Attention(nn.Module):
@@ -29,7 +30,7 @@ class Attention(nn.Module):
         batch, tokens, width = x.shape
         qkv = self.qkv(x).view(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        if self.form == "fused":
+        if self.form in ("fused", "cudnn"):
             mixed = functional.scaled_dot_product_attention(query, key, value)
         else:
             with torch.autocast(x.device.type, enabled=False):

@@ -28,7 +28,8 @@ def attention(
         InputError: an unknown implementation.
     """
     if implementation == "cudnn":
-        return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
+        with jax.named_scope("between_tokens"):
+            return jax.nn.dot_product_attention(query, key, value, implementation="cudnn")
     if implementation != "plain":
         raise InputError(f"attention is {implementation!r}: expected plain or cudnn")
     return _attend(query * query.shape[-1] ** -0.5, key, value)
