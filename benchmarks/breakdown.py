@@ -37,7 +37,9 @@ PARTS = {
 REST = "copies between operations, and what else has no name"
 _INSTRUCTION = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*?(?:metadata=\{[^}]*op_name="([^"]*)"|$)', re.MULTILINE)
 _PRODUCT = re.compile(r"dot|convolution|ynn|onednn|gemm|matmul|nvjet|cutlass", re.IGNORECASE)
-_CALLED_PRODUCT = re.compile(r'^\s*(?:ROOT )?%?([\w.\-]+) = .*custom_call_target="__(?:cublas|cudnn\$conv)', re.MULTILINE)
+_CALLED_PRODUCT = re.compile(
+    r'^\s*(?:ROOT )?%?([\w.\-]+) = .*custom_call_target="__(?:cublas|cudnn\$conv)', re.MULTILINE
+)
 """On GPUs products are calls of a library, and named as any call."""
 
 

@@ -183,6 +183,11 @@ class Worker:
             raise Ended(f"a measuring process ended with status {self.process.wait()}; what it said is above")
         return json.loads(line)
 
+    def kill(self) -> None:
+        """End the process at once, and wait for it."""
+        self.process.kill()
+        self.end()
+
     def end(self) -> None:
         """Let the process end, and wait for it."""
         try:

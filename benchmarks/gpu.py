@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks import Result
 from benchmarks.contest import Ended, Measured, Side, Work, Worker, measured, torch_is_there
@@ -34,8 +34,14 @@ ENVIRONMENT = {
 }
 """Of the measuring processes, where nothing else is set."""
 
-Stage = tuple[dict[str, Work], bool]
-"""What is new, and whether all that was measured before, but for products of matrices, is forgotten first."""
+ORIGINAL = "PyTorch original"
+
+Before = Literal["kept", "forgotten", "ended"]
+"""What becomes of earlier work: measured again in turns with what is new; given up, but for products of matrices; or
+given up with JAX's process, which never returns memory that it has had."""
+
+Stage = tuple[dict[str, Work], Before]
+"""What is new."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,8 +82,8 @@ def run(quick: bool, seconds: float = 600.0, **options: Any) -> Iterator[Result]
         os.environ.setdefault(name, value)
     contest = _Contest(seconds)
     try:
-        for works, alone in _stages(sizes):
-            contest.begin({name: work for name, work in works.items() if not quick or _is_quick(work)}, alone)
+        for works, before in _stages(sizes):
+            contest.begin({name: work for name, work in works.items() if not quick or _is_quick(work)}, before)
             if contest.turns:
                 # Written while the next stage compiles.
                 yield _result(sizes, contest)
@@ -97,29 +103,33 @@ def _is_quick(work: Work) -> bool:
 
 
 def _stages(sizes: Sizes) -> Iterator[Stage]:
-    """By importance. PyTorch's training has the memory beside that of the smallest of ours."""
+    """By importance. PyTorch's training has the memory beside that of our smallest."""
     small, middle, large = sizes.batches
     fast, every = {"attention": sizes.attention}, [m.name for m in preset(sizes.size).modalities.images]
     widest = [next((n for n in ("S1RTC", "S2L1C_10m") if n in every), every[0])]
 
     def ours(label: str, task: str, batch: int, setting: str = "bfloat16", **options: Any) -> dict[str, Work]:
-        return _named(label, Work(side="jax", task=task, size=sizes.size, batch=batch, setting=setting, options=options))
+        return _named(
+            label, Work(side="jax", task=task, size=sizes.size, batch=batch, setting=setting, options=options)
+        )
 
     def theirs(task: str, batch: int, setting: str, label: str = "", **options: Any) -> dict[str, Work]:
         work = Work(side="torch", task=task, size=sizes.size, batch=batch, setting=setting, options=options)
         return _named(f"PyTorch {setting}{label}", work)
 
     square = {"shape": (sizes.product,) * 3, "repeat": REPEAT}
-    yield ours("JAX bfloat16", "matmul", 1, **square) | ours("JAX bfloat16", "train", small, **fast), False
+    product = ours("JAX bfloat16", "matmul", 1, **square)
+    yield product | ours("JAX bfloat16", "train", small, **fast), "kept"
     yield (
         theirs("matmul", 1, "bfloat16", **square)
         | theirs("train", small, "bfloat16")
         | theirs("train", small, "bfloat16", " cudnn", attention="cudnn")
         | theirs("train", small, "original"),
-        False,
+        "kept",
     )
     yield (
-        ours("JAX bfloat16", "forward", small, **fast)
+        product
+        | ours("JAX bfloat16", "forward", small, **fast)
         | ours("JAX bfloat16", "forward", middle, **fast)
         | ours("JAX bfloat16", "forward", large, **fast)
         | ours("JAX bfloat16", "sample", middle, evaluations=sizes.evaluations, **fast)
@@ -127,34 +137,38 @@ def _stages(sizes: Sizes) -> Iterator[Stage]:
         | ours("JAX bfloat16 remat full", "train", large, remat="full", **fast)
         | theirs("forward", middle, "original")
         | theirs("forward", middle, "bfloat16", " cudnn", attention="cudnn"),
-        True,
+        "ended",
     )
     yield (
         ours("JAX bfloat16", "decode", sizes.images, modalities=widest)
         | theirs("decode", sizes.images, "original", modalities=widest)
         | theirs("decode", sizes.images, "bfloat16", modalities=widest),
-        True,
+        "forgotten",
     )
-    yield ours("JAX bfloat16", "decode", sizes.images, modalities=every), True
+    yield ours("JAX bfloat16", "decode", sizes.images, modalities=every), "forgotten"
     yield (
         ours("JAX bfloat16", "encode", sizes.images, modalities=widest)
         | ours("JAX float32", "decode", sizes.images, "float32", modalities=widest)
         | theirs("encode", sizes.images, "original", modalities=widest)
         | theirs("encode", sizes.images, "bfloat16", modalities=widest)
         | theirs("decode", sizes.images, "float32", modalities=widest),
-        True,
+        "forgotten",
     )
     yield (
         ours("JAX bfloat16 plain attention", "train", small, attention="plain")
         | ours("JAX bfloat16 remat dots", "train", middle, remat="dots", **fast)
         | ours("JAX bfloat16 without a loop", "train", small, written_out=True, **fast)
         | ours("JAX bfloat16", "encode", sizes.images, modalities=every),
-        True,
+        "forgotten",
     )
 
 
 def _named(label: str, work: Work) -> dict[str, Work]:
     return {f"{label}, {work.task} {len(work.options.get('modalities', ()))} {work.batch}": work}
+
+
+def _contestant(name: str) -> str:
+    return name.split(",")[0]
 
 
 class _Contest:
@@ -163,6 +177,8 @@ class _Contest:
     def __init__(self, seconds: float):
         sides: tuple[Side, ...] = ("jax", "torch") if torch_is_there() else ("jax",)
         self.workers: dict[Side, Worker] = {side: Worker(side) for side in sides}
+        # It imports while others work, and takes nothing of the device before it builds.
+        self.next = Worker("jax")
         self.building: dict[Side, list[str]] = {}
         self.works: dict[str, Work] = {}
         self.alive: list[str] = []
@@ -173,13 +189,17 @@ class _Contest:
         self.timer = threading.Timer(seconds, self._stop, args=(seconds,))
         self.timer.start()
 
-    def begin(self, works: Mapping[str, Work], alone: bool) -> None:
+    def begin(self, works: Mapping[str, Work], before: Before) -> None:
         """Have the processes compile what is new; they do so while something else is done."""
-        if alone:
+        if before != "kept":
             gone = [name for name in self.alive if self.works[name].task != "matmul"]
             self.alive = [name for name in self.alive if name not in gone]
             for side in self.workers:
                 self._ask(side, forget=gone)
+        if before == "ended":
+            self.workers["jax"].kill()
+            self.workers["jax"] = self.next
+            self.alive = [name for name in self.alive if self.works[name].side != "jax"]
         self.works |= works
         for side in self.workers:
             new = {name: dataclasses.asdict(work) for name, work in works.items() if work.side == side}
@@ -202,9 +222,8 @@ class _Contest:
     def end(self) -> None:
         """No process is left."""
         self.timer.cancel()
-        for worker in self.workers.values():
-            worker.process.kill()
-            worker.end()
+        for worker in (*self.workers.values(), self.next):
+            worker.kill()
 
     def _turn(self, name: str) -> float:
         """Its seconds; none where it fails, and then it has no further turn."""
@@ -268,7 +287,7 @@ def _result(sizes: Sizes, contest: _Contest) -> Result:
     opponents: dict[Any, dict[str, float]] = {}
     for name, one in found.items():
         if contest.works[name].side == "torch":
-            opponents.setdefault(_same(contest.works[name]), {})[contest.works[name].setting] = one.median
+            opponents.setdefault(_same(contest.works[name]), {})[_contestant(name)] = one.median
     rows = [_row(n, contest.works[n], m, limit, opponents.get(_same(contest.works[n]), {})) for n, m in found.items()]
     return Result(
         title=f"One GPU, {sizes.size} size",
@@ -290,9 +309,7 @@ def _result(sizes: Sizes, contest: _Contest) -> Result:
     )
 
 
-def _row(
-    name: str, work: Work, one: Measured, limit: float | None, opponents: dict[str, float]
-) -> dict[str, Any]:
+def _row(name: str, work: Work, one: Measured, limit: float | None, opponents: dict[str, float]) -> dict[str, Any]:
     repeat = work.options.get("repeat", 1)
     # The original's autoencoders are float32, and so have no part of that limit.
     half = work.dtype != "float32" and (work.setting != "original" or work.task not in ("encode", "decode"))
@@ -307,14 +324,14 @@ def _row(
         "task": work.task,
         "modalities": len(work.options["modalities"]) if "modalities" in work.options else None,
         "batch": work.batch,
-        "contestant": name.split(",")[0],
+        "contestant": _contestant(name),
         "ms per sample": one.median / work.batch / repeat * 1e3,
         "spread": one.spread,
         "rounds": len(one.wall),
         "s first": one.first,
         "TFLOP/s": _flops(work) / one.median / 1e12,
         "share of limit": _flops(work) / one.median / in_limit if in_limit else None,
-        "times PyTorch original": opponents["original"] / one.median if "original" in opponents else None,
+        "times PyTorch original": opponents[ORIGINAL] / one.median if ORIGINAL in opponents else None,
         "times fastest PyTorch": min(opponents.values()) / one.median if opponents else None,
         "GB planned": planned * 2**20 / 1e9 if planned else None,
         "GB peak": one.peak_megabytes * 2**20 / 1e9 if one.peak_megabytes else None,
@@ -346,6 +363,4 @@ def _formula(work: Work) -> float:
         attention=work.options.get("attention", "plain"),
         remat=work.options.get("remat", "none"),
     )
-    return estimate_cost(
-        backbone, batch_size=work.batch, accumulation=1, devices=1, fsdp=1, platform="gpu"
-    ).memory
+    return estimate_cost(backbone, batch_size=work.batch, accumulation=1, devices=1, fsdp=1, platform="gpu").memory

@@ -20,7 +20,8 @@ def test_results_of_a_gpu_lie_beside_those_of_a_cpu():
 
 def test_every_piece_of_work_is_measured_once_and_operations_are_known():
     works = [work for stage, _ in gpu._stages(gpu.STANDARD) for work in stage.items()]
-    assert len(dict(works)) == len(works)
+    once = [name for name, work in works if work.task != "matmul"]
+    assert len(set(once)) == len(once)
     assert all(gpu._flops(work) > 0 for _, work in works)
     assert {"train", "forward", "sample", "encode", "decode", "matmul"} == {work.task for _, work in works}
 
