@@ -20,6 +20,7 @@ import jax
 from benchmarks import Result, ours
 from benchmarks.contest import Work
 from copgen_jax.config import PRESETS
+from copgen_jax.errors import InputError
 
 REPETITIONS = 3
 PARTS = {
@@ -88,13 +89,15 @@ def _durations(do: Any) -> Counter:
         (file,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
     found = Counter()
-    for name, milliseconds in operations(events):
+    for name, milliseconds in operations(events, on_device=jax.default_backend() != "cpu"):
         found[name] += milliseconds / REPETITIONS
+    if not found:
+        raise InputError("the profiler saw no operation: it may not be allowed to look at this device")
     return found
 
 
-def operations(events: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
-    """Operation and milliseconds of every event of a trace; where there is a device, of what ran in its streams.
+def operations(events: list[dict[str, Any]], *, on_device: bool) -> Iterator[tuple[str, float]]:
+    """Operation and milliseconds of every event of a trace; on a device, of what ran in its streams.
 
     A kernel that does not say what operation it belongs to goes by its own name.
     """
@@ -107,7 +110,7 @@ def operations(events: list[dict[str, Any]]) -> Iterator[tuple[str, float]]:
     devices = {pid for pid, name in processes.items() if name.startswith("/device:")}
     streams = {key for key, name in threads.items() if key[0] in devices and name.startswith("Stream")}
     for event in events:
-        if event.get("ph") == "X" and (not devices or (event["pid"], event["tid"]) in streams):
+        if event.get("ph") == "X" and (not on_device or (event["pid"], event["tid"]) in streams):
             yield event.get("args", {}).get("hlo_op", event["name"]), event["dur"] / 1e3
 
 

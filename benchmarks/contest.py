@@ -7,6 +7,7 @@ processes costs more than it tells, one process does several pieces of work (`be
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import gc
 import importlib
@@ -19,6 +20,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -148,16 +150,16 @@ class Ended(RuntimeError):
 class Worker:
     """A process of one side, which builds what it is told to, and does it when it is told to (`serve`)."""
 
-    def __init__(self, side: Side):
+    def __init__(self, side: Side, environment: Mapping[str, str] = MappingProxyType({})):
         root = Path(__file__).parents[1]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+        path = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.contest", side],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             cwd=root,
-            env=environment,
+            env={**os.environ, "PYTHONPATH": path, **environment},
             bufsize=1,
         )
 
@@ -184,16 +186,14 @@ class Worker:
         return json.loads(line)
 
     def kill(self) -> None:
-        """End the process at once, and wait for it."""
+        """End the process at once."""
         self.process.kill()
         self.end()
 
     def end(self) -> None:
         """Let the process end, and wait for it."""
-        try:
+        with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()  # pyright: ignore
-        except BrokenPipeError:
-            pass
         self.process.wait()
 
 
@@ -222,7 +222,7 @@ def serve(side: Side) -> None:
         elif "do" in command:
             try:
                 answer = timed(built[command["do"]]) | {"peak_megabytes": peak_megabytes()}
-            except Exception as error:  # noqa: BLE001 one piece of work that fails must not end the others
+            except Exception as error:
                 answer = {"failed": _said(error)}
         else:
             for name in command["forget"]:
@@ -244,7 +244,7 @@ def _begin(module: Any, works: Mapping[str, Work], built: dict[str, Callable[[],
             details.pop("program", None)
             answer[name] = {**module.first(do, details), "details": details}
             built[name] = do
-        except Exception as error:  # noqa: BLE001 as above
+        except Exception as error:
             answer[name] = {"failed": _said(error)}
     return answer
 

@@ -1,17 +1,16 @@
 """The published size on one GPU, beside PyTorch: training step, forward pass, sampling, autoencoders, memory.
 
-Made for a machine that is there for minutes: one process does all of JAX's work and one all of PyTorch's, in stages, the
-most important first. In a stage what is new is compiled, then all do their work in turns. The table is written after
-every stage, and when the stated time is over, what is not measured yet is left out.
+Made for a machine that is there for minutes: one process does all of JAX's work and one all of PyTorch's, in stages,
+the most important first. In a stage what is new is compiled, then all do their work in turns. The table is written
+after every stage, and when the stated time is over, what is not measured yet is left out.
 """
 
 import argparse
 import dataclasses
-import os
 import sys
 import threading
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks import Result
 from benchmarks.contest import Ended, Measured, Side, Work, Worker, measured, torch_is_there
@@ -29,19 +28,16 @@ REPEAT = 20
 ENVIRONMENT = {
     # With XLA's own kernels among the candidates for every product of matrices a program compiles for minutes.
     "XLA_FLAGS": "--xla_gpu_enable_triton_gemm=false",
-    # PyTorch's process needs a part of the device too.
-    "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.8",
+    # A half of the memory in one piece: the rest is PyTorch's, and what grows piece by piece wastes too much of it.
+    "XLA_PYTHON_CLIENT_PREALLOCATE": "true",
+    "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.55",
 }
-"""Of the measuring processes, where nothing else is set."""
+"""Of JAX's process."""
 
 ORIGINAL = "PyTorch original"
 
-Before = Literal["kept", "forgotten", "ended"]
-"""What becomes of earlier work: measured again in turns with what is new; given up, but for products of matrices; or
-given up with JAX's process, which never returns memory that it has had."""
-
-Stage = tuple[dict[str, Work], Before]
-"""What is new."""
+Stage = tuple[dict[str, Work], bool]
+"""What is new, and whether earlier work, but for products of matrices, is given up before and not measured again."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,12 +74,10 @@ def run(quick: bool, seconds: float = 600.0, **options: Any) -> Iterator[Result]
     """
     given = {name: value for name, value in options.items() if value is not None}
     sizes = dataclasses.replace(QUICK if quick else STANDARD, **given)
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
     contest = _Contest(seconds)
     try:
-        for works, before in _stages(sizes):
-            contest.begin({name: work for name, work in works.items() if not quick or _is_quick(work)}, before)
+        for works, alone in _stages(sizes):
+            contest.begin({name: work for name, work in works.items() if not quick or _is_quick(work)}, alone)
             if contest.turns:
                 # Written while the next stage compiles.
                 yield _result(sizes, contest)
@@ -103,7 +97,7 @@ def _is_quick(work: Work) -> bool:
 
 
 def _stages(sizes: Sizes) -> Iterator[Stage]:
-    """By importance. PyTorch's training has the memory beside that of our smallest."""
+    """By importance; in a stage by the memory that our work takes, so that each peak shows."""
     small, middle, large = sizes.batches
     fast, every = {"attention": sizes.attention}, [m.name for m in preset(sizes.size).modalities.images]
     widest = [next((n for n in ("S1RTC", "S2L1C_10m") if n in every), every[0])]
@@ -118,49 +112,44 @@ def _stages(sizes: Sizes) -> Iterator[Stage]:
         return _named(f"PyTorch {setting}{label}", work)
 
     square = {"shape": (sizes.product,) * 3, "repeat": REPEAT}
-    product = ours("JAX bfloat16", "matmul", 1, **square)
-    yield product | ours("JAX bfloat16", "train", small, **fast), "kept"
+    yield ours("JAX bfloat16", "matmul", 1, **square) | ours("JAX bfloat16", "train", small, **fast), False
     yield (
-        theirs("matmul", 1, "bfloat16", **square)
-        | theirs("train", small, "bfloat16")
-        | theirs("train", small, "bfloat16", " cudnn", attention="cudnn")
-        | theirs("train", small, "original"),
-        "kept",
-    )
-    yield (
-        product
-        | ours("JAX bfloat16", "forward", small, **fast)
-        | ours("JAX bfloat16", "forward", middle, **fast)
-        | ours("JAX bfloat16", "forward", large, **fast)
+        ours("JAX bfloat16", "forward", middle, **fast)
         | ours("JAX bfloat16", "sample", middle, evaluations=sizes.evaluations, **fast)
         | ours("JAX bfloat16", "train", middle, **fast)
-        | ours("JAX bfloat16 remat full", "train", large, remat="full", **fast)
-        | theirs("forward", middle, "original")
-        | theirs("forward", middle, "bfloat16", " cudnn", attention="cudnn"),
-        "ended",
+        | theirs("matmul", 1, "bfloat16", **square)
+        | theirs("train", small, "original")
+        | theirs("train", small, "bfloat16")
+        | theirs("train", small, "bfloat16", " cudnn", attention="cudnn"),
+        False,
     )
     yield (
         ours("JAX bfloat16", "decode", sizes.images, modalities=widest)
+        | ours("JAX bfloat16", "forward", small, **fast)
+        | ours("JAX bfloat16", "forward", large, **fast)
         | theirs("decode", sizes.images, "original", modalities=widest)
-        | theirs("decode", sizes.images, "bfloat16", modalities=widest),
-        "forgotten",
+        | theirs("decode", sizes.images, "bfloat16", modalities=widest)
+        | theirs("forward", middle, "original")
+        | theirs("forward", middle, "bfloat16", " cudnn", attention="cudnn"),
+        True,
     )
-    yield ours("JAX bfloat16", "decode", sizes.images, modalities=every), "forgotten"
+    yield ours("JAX bfloat16", "decode", sizes.images, modalities=every), True
+    yield (
+        ours("JAX bfloat16 without a loop", "train", small, written_out=True, **fast)
+        | ours("JAX bfloat16 plain attention", "train", small, attention="plain")
+        | ours("JAX bfloat16 remat dots", "train", middle, remat="dots", **fast)
+        | ours("JAX bfloat16 remat full", "train", large, remat="full", **fast),
+        True,
+    )
     yield (
         ours("JAX bfloat16", "encode", sizes.images, modalities=widest)
         | ours("JAX float32", "decode", sizes.images, "float32", modalities=widest)
         | theirs("encode", sizes.images, "original", modalities=widest)
         | theirs("encode", sizes.images, "bfloat16", modalities=widest)
         | theirs("decode", sizes.images, "float32", modalities=widest),
-        "forgotten",
+        True,
     )
-    yield (
-        ours("JAX bfloat16 plain attention", "train", small, attention="plain")
-        | ours("JAX bfloat16 remat dots", "train", middle, remat="dots", **fast)
-        | ours("JAX bfloat16 without a loop", "train", small, written_out=True, **fast)
-        | ours("JAX bfloat16", "encode", sizes.images, modalities=every),
-        "forgotten",
-    )
+    yield ours("JAX bfloat16", "encode", sizes.images, modalities=every), True
 
 
 def _named(label: str, work: Work) -> dict[str, Work]:
@@ -176,9 +165,7 @@ class _Contest:
 
     def __init__(self, seconds: float):
         sides: tuple[Side, ...] = ("jax", "torch") if torch_is_there() else ("jax",)
-        self.workers: dict[Side, Worker] = {side: Worker(side) for side in sides}
-        # It imports while others work, and takes nothing of the device before it builds.
-        self.next = Worker("jax")
+        self.workers: dict[Side, Worker] = {side: Worker(side, ENVIRONMENT) for side in sides}
         self.building: dict[Side, list[str]] = {}
         self.works: dict[str, Work] = {}
         self.alive: list[str] = []
@@ -189,17 +176,13 @@ class _Contest:
         self.timer = threading.Timer(seconds, self._stop, args=(seconds,))
         self.timer.start()
 
-    def begin(self, works: Mapping[str, Work], before: Before) -> None:
+    def begin(self, works: Mapping[str, Work], alone: bool) -> None:
         """Have the processes compile what is new; they do so while something else is done."""
-        if before != "kept":
+        if alone:
             gone = [name for name in self.alive if self.works[name].task != "matmul"]
             self.alive = [name for name in self.alive if name not in gone]
             for side in self.workers:
                 self._ask(side, forget=gone)
-        if before == "ended":
-            self.workers["jax"].kill()
-            self.workers["jax"] = self.next
-            self.alive = [name for name in self.alive if self.works[name].side != "jax"]
         self.works |= works
         for side in self.workers:
             new = {name: dataclasses.asdict(work) for name, work in works.items() if work.side == side}
@@ -222,7 +205,7 @@ class _Contest:
     def end(self) -> None:
         """No process is left."""
         self.timer.cancel()
-        for worker in (*self.workers.values(), self.next):
+        for worker in self.workers.values():
             worker.kill()
 
     def _turn(self, name: str) -> float:
@@ -264,7 +247,7 @@ class _Contest:
             if self.over:
                 raise
             self.alive = [name for name in self.alive if self.works[name].side != side]
-            self.workers[side] = Worker(side)
+            self.workers[side] = Worker(side, ENVIRONMENT)
             return {}
 
     def _stop(self, seconds: float) -> None:
@@ -298,12 +281,12 @@ def _result(sizes: Sizes, contest: _Contest) -> Result:
             f"bfloat16 matrices of the same run, {REPEAT} in a row. A sample is of all modalities, from noise, by "
             f"{sizes.evaluations} evaluations.",
             "PyTorch 'original': float16 autocast, attention in float32, checkpointing in training, float32 "
-            "autoencoders; its other settings: torch.compile, fused attention (PyTorch's own choice, or cuDNN's), fused "
+            "autoencoders; its other settings: torch.compile, fused attention (PyTorch's own, or cuDNN's), fused "
             "AdamW, channels-last, TF32 where float32. A training step is drawing noise, gradient, AdamW and average.",
             "GB planned: arguments, results and what the program takes, as the compiler says; GB peak: what the device "
             "counted, without other work of the process; GB by formula: `copgen_jax.training.cost`.",
-            f"JAX with XLA_FLAGS={os.environ['XLA_FLAGS']}. Seconds of the first time are of programs that were "
-            "compiled side by side.",
+            f"JAX with XLA_FLAGS={ENVIRONMENT['XLA_FLAGS']}. Seconds of the first time are of programs that were "
+            "compiled side by side, PyTorch's beside JAX's.",
             *contest.notes,
         ],
     )
