@@ -28,7 +28,7 @@ REPEAT = 20
 ENVIRONMENT = {
     # With XLA's own kernels among the candidates for every product of matrices a program compiles for minutes.
     "XLA_FLAGS": "--xla_gpu_enable_triton_gemm=false",
-    # A half of the memory in one piece: the rest is PyTorch's, and what grows piece by piece wastes too much of it.
+    # More than half of the memory in one piece: what grows piece by piece wastes much, and the rest is PyTorch's.
     "XLA_PYTHON_CLIENT_PREALLOCATE": "true",
     "XLA_PYTHON_CLIENT_MEM_FRACTION": "0.55",
 }
@@ -277,7 +277,7 @@ def _result(sizes: Sizes, contest: _Contest) -> Result:
         rows=rows,
         notes=[
             "Medians of warm repetitions in turns, the device waited for; spread is half the middle half over the "
-            f"median. Operations by formula; the limit is the fastest product of two {sizes.product} x {sizes.product} "
+            f"median. Operations by formula; the peak is the fastest product of two {sizes.product} x {sizes.product} "
             f"bfloat16 matrices of the same run, {REPEAT} in a row. A sample is of all modalities, from noise, by "
             f"{sizes.evaluations} evaluations.",
             "PyTorch 'original': float16 autocast, attention in float32, checkpointing in training, float32 "
@@ -313,7 +313,7 @@ def _row(name: str, work: Work, one: Measured, limit: float | None, opponents: d
         "rounds": len(one.wall),
         "s first": one.first,
         "TFLOP/s": _flops(work) / one.median / 1e12,
-        "share of limit": _flops(work) / one.median / in_limit if in_limit else None,
+        "share of peak": _flops(work) / one.median / in_limit if in_limit else None,
         "times PyTorch original": opponents[ORIGINAL] / one.median if ORIGINAL in opponents else None,
         "times fastest PyTorch": min(opponents.values()) / one.median if opponents else None,
         "GB planned": planned * 2**20 / 1e9 if planned else None,

@@ -30,10 +30,10 @@ def write(results: Path, page: Path = PAGE) -> None:
         lines += ["", f"## {heading}", "", f"**{record['title']}**", "", _circumstances(record), ""]
         lines += _table(record["rows"])
         lines += ["", *(f"- {note}" for note in record["notes"])]
-        draw = {"backbone": _draw_roofline, "scaling": _draw_scaling}.get(name)
+        draw = {"backbone": _draw_roofline, "gpu": _draw_roofline, "scaling": _draw_scaling}.get(name)
         if draw:
             plots.mkdir(exist_ok=True)
-            plot = heading.replace(" ", "-") + ".png"
+            plot = heading.lower().replace(" ", "-") + ".png"
             draw(record, plots / plot)
             lines += ["", f"![{record['title']}](plots/{plot})"]
     with file_aside(page) as aside:
@@ -99,26 +99,34 @@ def _colour(contestant: str) -> str:
     return next(colour for start, colour in COLOURS.items() if contestant.startswith(start))
 
 
+def _group(row: dict[str, Any]) -> str:
+    """What contestants that are drawn together have in common."""
+    said = [row.get("size"), f"batch {row['batch']}", row["task"]]
+    modalities = row.get("modalities")
+    return ", ".join(filter(None, said)) + (f", modalities: {modalities}" if modalities else "")
+
+
 def _draw_roofline(record: dict[str, Any], path: Path) -> None:
     """Rate of every contest against the measured limit, a bar each."""
     import matplotlib.pyplot as plt
 
-    rows = record["rows"]
-    groups = list(dict.fromkeys((r["task"], r["size"], r["batch"]) for r in rows))
+    rows = [row for row in record["rows"] if row["share of peak"]]
+    rate = next(column for column in rows[0] if column.endswith("FLOP/s"))
+    groups = list(dict.fromkeys(_group(row) for row in rows))
     figure, axes = plt.subplots(figsize=(8, 0.28 * len(rows) + 0.5 * len(groups) + 1), layout="constrained")
     place, ticks = 0.0, []
     for group in groups:
-        for row in (r for r in rows if (r["task"], r["size"], r["batch"]) == group):
-            axes.barh(place, row["GFLOP/s"], color=_colour(row["contestant"]))
-            limit = row["GFLOP/s"] / row["share of peak"]
+        for row in (r for r in rows if _group(r) == group):
+            axes.barh(place, row[rate], color=_colour(row["contestant"]))
+            limit = row[rate] / row["share of peak"]
             axes.plot([limit, limit], [place - 0.42, place + 0.42], color="black", linewidth=1.5)
-            axes.text(row["GFLOP/s"], place, f" {row['share of peak']:.0%}", va="center", fontsize=7)
-            ticks.append((place, f"{row['contestant']}  ({group[1]}, batch {group[2]}, {group[0]})"))
+            axes.text(row[rate], place, f" {row['share of peak']:.0%}", va="center", fontsize=7)
+            ticks.append((place, f"{row['contestant']}  ({group})"))
             place += 1
         place += 0.6
     axes.set_yticks([tick for tick, _ in ticks], [label for _, label in ticks], fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlabel("GFLOP/s; black: the fastest matrix product in that type, of the same turns", fontsize=8)
+    axes.set_xlabel(f"{rate}; black: the fastest matrix product in that type, of the same turns", fontsize=8)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     plt.close(figure)
