@@ -78,8 +78,14 @@ class NoiseSchedule:
     def alpha_sigma(
         self, network_time: Float[Array, "*batch"]
     ) -> tuple[Float[Array, "*batch"], Float[Array, "*batch"]]:
-        """alpha and sigma at traced network times in [0, 1000], in their dtype."""
-        t, knots = self.knots
-        dtype = network_time.dtype
-        log_alpha = jnp.interp(network_time, jnp.asarray(t * NETWORK_TIME, dtype), jnp.asarray(knots, dtype))
+        """alpha and sigma at traced network times in [0, 1000], in their dtype.
+
+        Interpolated by a sum over all knots, each weighted by its hat function. A search for the two neighbours is a
+        loop, and on GPUs XLA (jaxlib 0.11.2) refuses to compile a loop over times that looks a single one up so.
+        """
+        dtype, steps = network_time.dtype, self.config.steps
+        shape = (1,) * network_time.ndim + (steps + 1,)
+        position = jnp.clip(network_time[..., None] * (steps / NETWORK_TIME), 0, steps)
+        hats = jnp.maximum(1 - jnp.abs(position - jnp.arange(steps + 1, dtype=dtype).reshape(shape)), 0)
+        log_alpha = (hats * jnp.asarray(self.knots[1], dtype).reshape(shape)).sum(-1)
         return jnp.exp(log_alpha), jnp.sqrt(-jnp.expm1(2 * log_alpha))

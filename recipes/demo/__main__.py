@@ -5,10 +5,9 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby, repeat
+from itertools import groupby
 from pathlib import Path
 
 from recipes.demo.stages import Stage, stages
@@ -19,47 +18,39 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recipes.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, latents and model go here")
     parser.add_argument("--short", action="store_true", help="six steps of one autoencoder and of the backbone")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="commands side by side, at most (1)")
-    parser.add_argument("--gpu", action="store_true", help="there is an NVIDIA GPU, which commands share")
+    parser.add_argument(
+        "--jobs", type=int, default=1, metavar="N", help="cores: one for each autoencoder, all for what follows"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print the commands, and stop")
     arguments = parser.parse_args(words)
-    jobs, gpu = max(1, arguments.jobs), arguments.gpu
-    todo = stages(arguments.out, jobs=jobs, gpu=gpu, short=arguments.short)
+    todo = stages(arguments.out, short=arguments.short)
     if arguments.dry_run:
         print("\n".join(shlex.join(["copgen", *stage.arguments]) for stage in todo))
         return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for _, stages_of_wave in groupby(todo, key=lambda stage: stage.wave):
-        wave = list(stages_of_wave)
-        with ThreadPoolExecutor(jobs) as pool:
-            codes = list(pool.map(run, wave, repeat(_environment(len(wave), jobs, gpu))))
+    for _, wave in groupby(todo, key=lambda stage: stage.wave):
+        with ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
+            codes = list(pool.map(lambda stage: run(stage, cores=arguments.jobs), wave))
         if any(codes):
             return next(code for code in codes if code)
     return 0
 
 
-def _environment(commands: int, jobs: int, gpu: bool) -> dict[str, str]:
-    """Of a wave of so many commands."""
-    if gpu:
-        return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
-    if jobs == 1:
-        return {}
-    # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
-    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"]
-    return {"XLA_FLAGS": " ".join([*flags, *[f"--xla_force_host_platform_device_count={jobs}"] * (commands == 1)])}
-
-
-def run(stage: Stage, environment: dict[str, str]) -> int:
+def run(stage: Stage, *, cores: int = 1) -> int:
     """Run a stage unless it is finished, with its output in a file; its exit code."""
-    finished, log = (stage.writes.with_name(f"{stage.name}.{kind}") for kind in ("done", "log"))
+    finished, log = stage.writes.with_suffix(".done"), stage.writes.with_suffix(".log")
     if finished.exists():
         return 0
-    print(f"{time.strftime('%H:%M:%S')} {stage.name}: {log}", flush=True)
+    flags = os.environ.get("XLA_FLAGS", "").split()
+    if cores > 1 and stage.arguments[0] == "train":
+        # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
+        flags.append("--xla_cpu_multi_thread_eigen=false")
+        flags += [f"--xla_force_host_platform_device_count={cores}"] * stage.shared
+    print(f"{stage.name}: {log}", flush=True)
+    environment = os.environ | {"XLA_FLAGS": " ".join(flags)}
     with log.open("ab") as output:
         command = [sys.executable, "-m", "copgen_jax.cli", *stage.arguments]
-        code = subprocess.run(
-            command, stdout=output, stderr=output, env=os.environ | environment, check=False
-        ).returncode
+        code = subprocess.run(command, stdout=output, stderr=output, env=environment, check=False).returncode
     if code == 0:
         finished.touch()
     else:
