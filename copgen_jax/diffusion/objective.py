@@ -42,6 +42,8 @@ class Objective:
     """Times anywhere between the schedule's first and last step, instead of at its steps."""
     conditional_share: float = 0.0
     """Share of the samples in which some modalities are given and some absent (`draw_roles`)."""
+    hiding_share: float = 1.0
+    """Share of those in which some are absent; in the rest all that is not given is wanted."""
     shared_time: float = 0.0
     """Share of the samples in which all modalities have the same time, as those that are generated do in sampling."""
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -50,10 +52,13 @@ class Objective:
     """Gamma of min-SNR weights; None for none."""
 
     def __post_init__(self):
-        if not 0 <= self.conditional_share <= 1:
-            raise InputError(f"the share of conditional samples is {self.conditional_share}; expected 0 to 1")
-        if not 0 <= self.shared_time <= 1:
-            raise InputError(f"the share of samples with one time for all is {self.shared_time}; expected 0 to 1")
+        for what, share in (
+            ("conditional samples", self.conditional_share),
+            ("conditional samples that hide modalities", self.hiding_share),
+            ("samples with one time for all", self.shared_time),
+        ):
+            if not 0 <= share <= 1:
+                raise InputError(f"the share of {what} is {share}; expected 0 to 1")
         if self.min_snr is not None and self.min_snr <= 0:
             raise InputError(f"the gamma of min-SNR weights is {self.min_snr}; expected a positive number")
         for name, weight in self.modality_weights.items():
@@ -109,7 +114,7 @@ def draw_example(
     noise_keys = dict(zip(sorted(clean), jax.random.split(for_noise, len(clean)), strict=True))
     noise = {name: jax.random.normal(noise_keys[name], x.shape, x.dtype) for name, x in clean.items()}
     times = draw_times(objective, for_times, clean)
-    roles = draw_roles(for_roles, presence, objective.conditional_share)
+    roles = draw_roles(for_roles, presence, objective.conditional_share, hiding_share=objective.hiding_share)
     return make_example(objective, clean, noise, times, roles)
 
 

@@ -35,12 +35,16 @@ def role_input(
     return jnp.where(codes == GIVEN, given, jnp.where(codes == ABSENT, absent, wanted))
 
 
-def draw_roles(key: Array, presence: Mapping[str, Bool[Array, " B"]], share: float) -> dict[str, Int[Array, " B"]]:
+def draw_roles(
+    key: Array, presence: Mapping[str, Bool[Array, " B"]], share: float, *, hiding_share: float = 1.0
+) -> dict[str, Int[Array, " B"]]:
     """Roles (B,) by modality for training on conditional generation.
 
     What is not present is ABSENT. A `share` of the samples also hides and gives modalities: the odds of GIVEN, WANTED
     and ABSENT are drawn anew for each of them, uniformly over all odds, so that few given modalities are as usual as
-    many; one present modality is always WANTED. In the other samples all that is present is WANTED, as published.
+    many; one present modality is always WANTED. Only a `hiding_share` of them hides: in the rest, what would be ABSENT
+    is WANTED, as it is in sampling that draws jointly what nobody asked for. In the other samples all that is present
+    is WANTED, as published.
     The draw does not depend on the order of `presence`.
     """
     names = sorted(presence)
@@ -51,6 +55,8 @@ def draw_roles(key: Array, presence: Mapping[str, Bool[Array, " B"]], share: flo
     cuts = jnp.sort(jax.random.uniform(for_odds, (2, shape[1])), axis=0)
     place = jax.random.uniform(for_roles, shape)
     drawn = jnp.where(place < cuts[:1], GIVEN, jnp.where(place < cuts[1:], ABSENT, WANTED))
+    hides = jax.random.uniform(jax.random.fold_in(for_samples, 1), shape[1:]) < hiding_share
+    drawn = jnp.where((drawn == ABSENT) & ~hides[None], WANTED, drawn)
     lots = jnp.where(present, jax.random.uniform(for_kept, shape), -1.0)
     kept = lots == jnp.max(lots, axis=0, keepdims=True)
     roles = jnp.where(conditional[None] & ~kept, drawn, WANTED)

@@ -1,16 +1,21 @@
-"""Parameters with which a backbone knows from its first step on where its tokens lie.
+"""Parameters with which a backbone knows from its first step on where its tokens lie, and what lies at the same place.
 
-As published, a short run spends many of its steps on finding out which tokens are neighbours, which of different
-modalities show the same ground, and which time token is whose. `placed_start` says so in the parameters that would
-learn it: half of the width of the position embedding holds sines and cosines of a token's place in the patch, the same
-for all modalities; the rest a random vector of its modality; and one head of every block attends by place. Nothing is
-fixed: training goes on from there. (Trockman and Kolter 2023 start vision transformers in a like spirit.)
+As published, a short run spends most of its steps on finding out which tokens show the same ground and on copying from
+one to another. `placed_start` says so in the parameters that would learn it. The width is cut into waves of a token's
+place in the patch, the same for all modalities; whose token it is; whose time token it is; the token's own content; and
+what lies here: in every block the first head attends to tokens of the same place and adds their own content there. In
+the in-blocks the last head reads the token's own time. Nothing is fixed: training goes on from there. (Trockman and
+Kolter 2023 start vision transformers in a like spirit.)
 """
+
+import dataclasses
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
 from copgen_jax.nn.backbone import Backbone
 from copgen_jax.training.initialise import token_rows
@@ -18,46 +23,151 @@ from copgen_jax.types import Params
 
 LONGEST, SHORTEST = 2.0, 1 / 3
 """Wavelengths of places, in sides of a patch."""
-OF_MODALITY = 0.3
-"""Standard deviation of the modalities' vectors."""
-BY_PLACE = 0.8
-"""Scale of the queries and keys of the heads that attend by place: near tokens get e^2 to e^5 times the weight of far
-ones."""
+TIME_MARK = 4.0
+"""What marks a time token, whose sinusoids fill the whole width; the mark of a modality is 1."""
+BY_PLACE, BY_TIME = 2.5, 8.0
+"""Scale of queries and keys of the head that attends by place; logarithm of the weight of the own time token."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Layout:
+    """Which features of the width are for what."""
+
+    width: int
+    heads: int
+    modalities: int
+
+    @property
+    def head(self) -> int:
+        """How many features a head has."""
+        return self.width // self.heads
+
+    @property
+    def place(self) -> slice:
+        """Of the waves: a quarter."""
+        return slice(0, self.width // 16 * 4)
+
+    @property
+    def whose(self) -> slice:
+        """One for each modality: whose token."""
+        return _after(self.place, self.modalities)
+
+    @property
+    def time(self) -> slice:
+        """One for each modality: whose time token."""
+        return _after(self.whose, self.modalities)
+
+    @property
+    def own(self) -> slice:
+        """Of a token's own content: half of what is left, and no more than a head carries."""
+        return _after(self.time, min((self.width - self.time.stop) // 2, self.head))
+
+    @property
+    def here(self) -> slice:
+        """As many, of what other tokens of the place brought."""
+        return _after(self.own, self.own.stop - self.own.start)
+
+
+def _after(before: slice, size: int) -> slice:
+    return slice(before.stop, before.stop + size)
+
+
+def _size(features: slice) -> int:
+    return features.stop - features.start
+
+
+def layout_of(backbone: Backbone) -> Layout:
+    """How the width of a backbone is cut.
+
+    Raises:
+        InputError: nothing is left for content.
+    """
+    modalities = len(backbone.modalities)
+    layout = Layout(width=backbone.width, heads=backbone.heads, modalities=modalities)
+    if _size(layout.own) < 1:
+        raise InputError(
+            f"a width of {backbone.width} is too small to mark {modalities} modalities and places; choose a larger one "
+            "or the start published"
+        )
+    return layout
 
 
 def placed_start(backbone: Backbone, params: Params, key: jax.Array) -> Params:
-    """Freshly drawn parameters with the position embedding, the embeddings and a head of each block set by place."""
-    for_modalities, for_heads = jax.random.split(key)
-    half, head = backbone.width // 2, backbone.width // backbone.heads
+    """Freshly drawn parameters, with the position embedding, the modalities' embeddings, and attention set by place.
+
+    Raises:
+        InputError: the backbone is too narrow.
+    """
+    layout = layout_of(backbone)
     changed = dict(params)
-    kinds = OF_MODALITY * jax.random.normal(for_modalities, (len(backbone.modalities), backbone.width - half))
-    position = params["position_embedding"].at[:, :half].add(place_embedding(backbone.modalities, backbone.width))
-    for kind, rows in zip(kinds, token_rows(backbone.modalities).values(), strict=True):
-        position = position.at[np.array(rows), half:].add(kind)
-    changed["position_embedding"] = position
+    changed["position_embedding"] = params["position_embedding"] + marks(backbone.modalities, layout)
     for modality in backbone.modalities:
         name = f"embed_{modality.name}"
-        changed[name] = jax.tree.map(lambda leaf: leaf.at[..., :half].set(0.0), params[name])
-    reads = BY_PLACE * jax.random.orthogonal(for_heads, max(half, head))[:half, :head]
-    reads = jnp.zeros((backbone.width, head)).at[:half].set(reads)
-    for name in ("in_blocks", "mid_block", "out_blocks"):
-        kernel = params[name]["qkv"]["kernel"]
-        for first in (0, backbone.width):  # of the first head's queries, and of its keys
-            kernel = kernel.at[..., first : first + head].set(reads)
-        changed[name] = {**params[name], "qkv": {"kernel": kernel}}
+        changed[name] = jax.tree.map(lambda leaf: _only(leaf, layout.own), params[name])
+    for name, for_block in zip(("in_blocks", "mid_block", "out_blocks"), jax.random.split(key, 3), strict=True):
+        for_place, for_time = jax.random.split(for_block)
+        heads = {0: _head_of_place(layout, for_place)}
+        if name == "in_blocks" and layout.heads > 1:
+            heads[layout.heads - 1] = _head_of_time(layout, for_time)
+        changed[name] = _with_heads(params[name], heads, layout)
     return changed
 
 
-def place_embedding(modalities: ModalitySet, width: int) -> np.ndarray:
-    """Sines and cosines of places (tokens, width / 2): time tokens and vectors have none, so zeros."""
-    found = np.zeros((modalities.tokens, width // 2), np.float32)
-    rows = token_rows(modalities)
-    for modality in modalities.images:
-        found[rows[modality.name][1:]] = _of_tokens(modality, width // 2)
+def marks(modalities: ModalitySet, layout: Layout) -> np.ndarray:
+    """Places, whose tokens and whose time tokens they are (tokens, width); no content."""
+    found = np.zeros((modalities.tokens, layout.width), np.float32)
+    for number, (name, rows) in enumerate(token_rows(modalities).items()):
+        time, *tokens = rows
+        if modalities[name].is_image:
+            found[tokens, layout.place] = _of_tokens(modalities[name], _size(layout.place))
+        found[rows, layout.whose.start + number] = 1.0
+        found[time, layout.time.start + number] = TIME_MARK
     return found
 
 
+def _head_of_place(layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
+    """Query, key, value and projection of a head that leads own content of the same place to what lies here."""
+    for_place, for_content = jax.random.split(key)
+    nothing = jnp.zeros((layout.width, layout.head))
+    by_place = nothing.at[layout.place].set(BY_PLACE * _orthogonal(for_place, _size(layout.place), layout.head))
+    basis = _orthogonal(for_content, _size(layout.own), layout.head)
+    return by_place, by_place, nothing.at[layout.own].set(basis), nothing.at[layout.here].set(basis).T
+
+
+def _head_of_time(layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
+    """Likewise of a head that leads the sinusoids of the own time, which fill the width, to a token's own content."""
+    for_codes, for_sinusoids, for_content = jax.random.split(key, 3)
+    nothing = jnp.zeros((layout.width, layout.head))
+    codes = _orthogonal(for_codes, layout.modalities, layout.head)
+    asks = nothing.at[layout.whose].set(BY_TIME / TIME_MARK * layout.head**0.5 * codes)
+    answers = nothing.at[layout.time].set(codes)
+    back = nothing.at[layout.own].set(_orthogonal(for_content, _size(layout.own), layout.head)).T
+    return asks, answers, _orthogonal(for_sinusoids, layout.width, layout.head), back
+
+
+def _with_heads(block: Params, heads: Mapping[int, tuple[jax.Array, ...]], layout: Layout) -> Params:
+    """A block, or stacked ones, with the kernels of some heads replaced."""
+    qkv, proj = block["qkv"]["kernel"], block["proj"]["kernel"]
+    for number, (*kernels, back) in heads.items():
+        for part, kernel in enumerate(kernels):
+            first = part * layout.width + number * layout.head
+            qkv = qkv.at[..., first : first + layout.head].set(kernel)
+        proj = proj.at[..., number * layout.head : (number + 1) * layout.head, :].set(back)
+    return {**block, "qkv": {"kernel": qkv}, "proj": {**block["proj"], "kernel": proj}}
+
+
+def _only(leaf: jax.Array, features: slice) -> jax.Array:
+    """The same with zeros in all other features."""
+    return jnp.zeros_like(leaf).at[..., features].set(leaf[..., features])
+
+
+def _orthogonal(key: jax.Array, rows: int, columns: int) -> jax.Array:
+    """A corner of a random orthogonal matrix."""
+    return jax.random.orthogonal(key, max(rows, columns))[:rows, :columns]
+
+
 def _of_tokens(modality: Modality, features: int) -> np.ndarray:
+    """Sines and cosines of the places of a modality's tokens, (tokens, features)."""
     side = modality.latent_shape[0] // modality.token_side
     centres = (np.arange(side) + 0.5) / side
     waves = np.geomspace(LONGEST, SHORTEST, features // 4)

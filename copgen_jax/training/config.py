@@ -68,6 +68,7 @@ class ObjectiveConfig:
     """Departures from the published objective: see `copgen_jax.diffusion.objective.Objective`."""
 
     conditional_share: float = 0.0
+    hiding_share: float = 1.0
     shared_time: float = 0.0
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     min_snr: float | None = None
@@ -128,7 +129,7 @@ class BackboneTraining:
     """Compute type; parameters and optimiser are float32."""
     attention: Implementation = "plain"
     start: Start = "published"
-    """What parameters begin with: as published, or knowing where tokens lie (`training.backbone_start`)."""
+    """What parameters begin with: as published, or knowing what lies at the same place (`training.backbone_start`)."""
     remat: Remat = "full"
     """What a block keeps for its gradient: none (everything), dots (products and attention) or full (its input)."""
     habits: BackboneHabits = BackboneHabits()
@@ -163,6 +164,7 @@ class BackboneTraining:
             schedule=NoiseSchedule(self.schedule),
             prediction=self.prediction,
             conditional_share=o.conditional_share,
+            hiding_share=o.hiding_share,
             shared_time=o.shared_time,
             modality_weights=o.modality_weights,
             min_snr=o.min_snr,
@@ -173,14 +175,16 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 7_000
-"""Updates of 256 samples that one GPU makes in minutes."""
+DEMO_STEPS = 3_600
+"""Updates of 16 samples that two cores make in an hour."""
+DEMO_WEIGHTS = {"location": 0.2, "timestamp": 0.2, "S2L1C_60m": 0.3, "S2L2A_60m": 0.3}
+"""Three numbers, or one token, count less than an image of 36 tokens."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where networks and data are small."""
 
 
 def training_preset(name: str) -> BackboneTraining:
-    """The backbone run of a preset: base, large and huge as published, demo for one GPU, tiny for a CPU.
+    """The backbone run of a preset: base, large and huge as published, demo and tiny for small machines.
 
     Raises:
         InputError: no such preset.
@@ -204,11 +208,13 @@ def training_preset(name: str) -> BackboneTraining:
         schedule=preset(name).schedule,
         prediction=preset(name).prediction,
         start="places",
-        batch_size=256,
-        objective=ObjectiveConfig(conditional_share=0.5, shared_time=0.75),
+        batch_size=16,
+        objective=ObjectiveConfig(
+            conditional_share=0.75, hiding_share=0.25, shared_time=0.9, modality_weights=DEMO_WEIGHTS
+        ),
         optimiser=OptimiserConfig(
             method="muon", learning_rate=3e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
-        habits=BackboneHabits(steps=DEMO_STEPS, save_every=1000, keep_every=DEMO_STEPS, sample_every=DEMO_STEPS),
+        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
         **_SMALL,
     )

@@ -168,6 +168,7 @@ def test_examples_pass_through_transformations():
     ("options", "message"),
     [
         ({"conditional_share": 1.5}, "share of conditional samples is 1.5; expected 0 to 1"),
+        ({"hiding_share": -1.0}, "share of conditional samples that hide modalities is -1.0; expected 0 to 1"),
         ({"min_snr": 0.0}, "gamma of min-SNR weights is 0.0"),
         ({"modality_weights": {"radar": -1.0}}, "loss weight of radar is -1.0"),
     ],

@@ -61,6 +61,18 @@ def test_share_of_conditional_samples(share):
     assert set((roles == GIVEN).sum(0)) == {0, 1, 2, 3}
 
 
+@pytest.mark.parametrize("hiding", [0.0, 0.25])
+def test_share_of_hiding_samples(hiding):
+    """As many are given as before; what is no longer absent is wanted."""
+    roles = draw_roles(jax.random.key(0), EVERYTHING, 1.0, hiding_share=hiding)
+    codes = np.stack([np.asarray(code) for code in roles.values()])
+    assert (codes == GIVEN).mean() == pytest.approx(1 / 4, abs=0.02)
+    assert (codes == ABSENT).mean() == pytest.approx(hiding / 4, abs=0.02)
+    everything = drawn(EVERYTHING, 1.0)
+    for name, code in roles.items():
+        np.testing.assert_array_equal(code == GIVEN, everything[name] == GIVEN)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.5])
 def test_missing_modalities_are_absent_and_something_present_is_wanted(share):
     generator = np.random.default_rng(0)

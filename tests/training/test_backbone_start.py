@@ -1,4 +1,4 @@
-"""Parameters that know places: near tokens are alike, one head attends to them, the rest is as published."""
+"""Parameters that know places: heads attend to the same place and to the own time, and carry content from there."""
 
 import jax
 import jax.numpy as jnp
@@ -6,13 +6,17 @@ import numpy as np
 import pytest
 from compilation import QUICK_COMPILATION
 
+from copgen_jax.errors import InputError
 from copgen_jax.modalities import DEMO
-from copgen_jax.nn.backbone import Backbone
-from copgen_jax.training.backbone_start import place_embedding, placed_start
-from copgen_jax.training.initialise import fresh_params
+from copgen_jax.nn.backbone import Backbone, time_embedding
+from copgen_jax.training.backbone_start import layout_of, marks, placed_start
+from copgen_jax.training.initialise import fresh_params, token_rows
 
 MODALITIES = DEMO.subset(["location", "DEM", "LULC", "S2L2A_20m", "S2L2A_10m"])
-BACKBONE = Backbone(modalities=MODALITIES, width=96, depth=2, heads=3)
+WIDTH, HEADS = 96, 3
+BACKBONE = Backbone(modalities=MODALITIES, width=WIDTH, depth=2, heads=HEADS)
+LAYOUT = layout_of(BACKBONE)
+BLOCKS = ("in_blocks", "mid_block", "out_blocks")
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,7 @@ def params():
 
 
 def tokens():
-    """(modality, row, column) of every image token in sides of the patch, and where they are in the sequence."""
+    """Where every image token is in the sequence, and the distances between them in sides of the patch."""
     found, start = [], len(MODALITIES)
     for modality in MODALITIES:
         side = round(modality.tokens**0.5)
@@ -37,27 +41,57 @@ def tokens():
     return sequence.astype(int), np.hypot(rows[:, None] - rows, columns[:, None] - columns)
 
 
+def weights(params, block, head, x):
+    kernel = np.asarray(params[block]["qkv"]["kernel"]).reshape(WIDTH, 3, HEADS, WIDTH // HEADS)
+    return np.asarray(jax.nn.softmax((x @ kernel[:, 0, head]) @ (x @ kernel[:, 1, head]).T / (WIDTH / HEADS) ** 0.5))
+
+
 def test_tokens_of_one_place_are_alike_in_all_modalities_and_far_ones_are_not():
     sequence, distance = tokens()
-    embedding = place_embedding(MODALITIES, 96)
-    likeness = embedding[sequence] @ embedding[sequence].T / 24
+    places = marks(MODALITIES, LAYOUT)[:, LAYOUT.place]
+    likeness = places[sequence] @ places[sequence].T / (places.shape[1] / 2)
     np.testing.assert_allclose(likeness[distance < 1e-6], 1, atol=1e-5)
     means = [likeness[(distance > a) & (distance <= a + 0.15)].mean() for a in (0.0, 0.15, 0.3)]
     assert 1 > means[0] > means[1] > means[2]
-    elsewhere = np.setdiff1d(np.arange(len(embedding)), sequence)
-    assert not embedding[elsewhere].any()
+    elsewhere = np.setdiff1d(np.arange(len(places)), sequence)
+    assert not places[elsewhere].any()
 
 
-def test_a_head_of_every_block_attends_by_place(params):
-    _, placed = params
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_first_head_attends_to_the_same_place(params, block):
     sequence, distance = tokens()
-    x = placed["position_embedding"][sequence]
-    blocks = [placed[name]["qkv"]["kernel"] for name in ("in_blocks", "mid_block", "out_blocks")]
-    for kernel in (kernel.reshape(96, 3, 3, 32) for kernel in blocks):
-        logits = (x @ kernel[:, 0, 0]) @ (x @ kernel[:, 1, 0]).T / 32**0.5
-        weights = np.asarray(jax.nn.softmax(logits, axis=-1))
-        near = distance <= 0.2
-        assert (weights * near).sum(1).mean() > 2 * near.mean()
+    x = np.asarray(params[1]["position_embedding"])[sequence]
+    assert (weights(params[1], block, 0, x) * (distance < 0.12)).sum(1).mean() > 0.75
+    assert (weights(params[0], block, 0, x) * (distance < 0.12)).sum(1).mean() < 0.2
+
+
+def test_the_last_head_of_in_blocks_attends_to_the_own_time(params):
+    x = np.array(params[1]["position_embedding"])
+    x[: len(MODALITIES)] += time_embedding(jnp.array([0.0, 300.0, 0.0, 1000.0, 700.0]), WIDTH)
+    found = weights(params[1], "in_blocks", HEADS - 1, x)
+    for rows in token_rows(MODALITIES).values():
+        assert found[rows[1:], rows[0]].mean() > 0.75
+
+
+def test_the_first_head_leads_own_content_to_what_lies_here(params):
+    """Values and projection together lead each feature of the one to its feature of the other, and nothing else."""
+    head = WIDTH // HEADS
+    own, here = (np.arange(WIDTH)[part] for part in (LAYOUT.own, LAYOUT.here))
+    assert len(own) == len(here) > WIDTH // 5
+    expected = np.zeros((WIDTH, WIDTH))
+    expected[own, here] = 1.0
+    for block in BLOCKS:
+        values = np.asarray(params[1][block]["qkv"]["kernel"]).reshape(WIDTH, 3, WIDTH)[:, 2, :head]
+        through = values @ np.asarray(params[1][block]["proj"]["kernel"]).reshape(WIDTH, WIDTH)[:head]
+        np.testing.assert_allclose(through, expected, atol=1e-5)
+
+
+def test_tokens_begin_with_own_content_alone(params):
+    for modality in MODALITIES:
+        kernel = np.asarray(params[1][f"embed_{modality.name}"]["kernel"])
+        written = kernel.any(0)
+        assert written[LAYOUT.own].all()
+        assert written.sum() == len(np.arange(WIDTH)[LAYOUT.own])
 
 
 def test_everything_else_is_as_published(params):
@@ -67,9 +101,11 @@ def test_everything_else_is_as_published(params):
         for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(published), jax.tree.leaves(placed), strict=True)
         if not jnp.allclose(a, b, rtol=1e-5, atol=1e-8)
     }
-    words = ("position_embedding", "embed_", "qkv")
+    words = ("position_embedding", "embed_", "qkv", "proj")
+    assert changed
     assert all(any(word in name for word in words) for name in changed)
-    for name in ("in_blocks", "mid_block", "out_blocks"):
-        a, b = (np.asarray(p[name]["qkv"]["kernel"]).reshape(-1, 96, 3, 3, 32) for p in params)
-        np.testing.assert_allclose(a[:, :, :, 1:], b[:, :, :, 1:], rtol=1e-5, atol=1e-8)
-        np.testing.assert_allclose(a[:, :, 2], b[:, :, 2], rtol=1e-5, atol=1e-8)
+
+
+def test_a_backbone_that_is_too_narrow_is_refused():
+    with pytest.raises(InputError, match="width of 10 is too small to mark 5 modalities"):
+        layout_of(Backbone(modalities=MODALITIES, width=10, depth=2, heads=2))
