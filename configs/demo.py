@@ -1,8 +1,10 @@
-"""Twelve modalities on 0.96 km patches, for a small machine: 8,000 updates of 16 samples.
+"""Twelve modalities on 0.96 km patches, for one GPU: 5,000 updates of 256 samples.
 
-    copgen train backbone --config configs/demo.py --latents STORE --out runs/demo
+    copgen train backbone --config configs/demo.py --latents STORE --out runs/demo \\
+        --config.dtype=bfloat16 --config.attention=cudnn
 
-Expect a loss that starts near 12; with --config.objective.shared_time=0 it was below 3 after four hundred updates.
+On two CPU cores leave the last two settings out and take batches of 16: --config.batch_size=16. Expect a loss of about
+6 after fifty such updates and 2.4 after four hundred.
 """
 
 from copgen_jax.cli.configuration import preset_config

@@ -175,8 +175,8 @@ class BackboneTraining:
 ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 """Micro-batches of the published sizes: 1024 samples per update in each."""
 
-DEMO_STEPS = 3_600
-"""Updates of 16 samples that two cores make in an hour."""
+DEMO_STEPS = 5_000
+"""Updates of 256 samples: minutes on a GPU, a day on two cores."""
 DEMO_WEIGHTS = {"location": 0.2, "timestamp": 0.2, "S2L1C_60m": 0.3, "S2L2A_60m": 0.3}
 """Three numbers, or one token, count less than an image of 36 tokens."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
@@ -184,7 +184,7 @@ _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only
 
 
 def training_preset(name: str) -> BackboneTraining:
-    """The backbone run of a preset: base, large and huge as published, demo and tiny for small machines.
+    """The backbone run of a preset: base, large and huge as published, demo for one GPU, tiny for a CPU.
 
     Raises:
         InputError: no such preset.
@@ -208,13 +208,13 @@ def training_preset(name: str) -> BackboneTraining:
         schedule=preset(name).schedule,
         prediction=preset(name).prediction,
         start="places",
-        batch_size=16,
+        batch_size=256,
         objective=ObjectiveConfig(
             conditional_share=0.75, hiding_share=0.25, shared_time=0.9, modality_weights=DEMO_WEIGHTS
         ),
         optimiser=OptimiserConfig(
             method="muon", learning_rate=3e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),
-        habits=BackboneHabits(steps=DEMO_STEPS, save_every=500, keep_every=DEMO_STEPS, sample_every=2000),
+        habits=BackboneHabits(steps=DEMO_STEPS, save_every=1000, keep_every=DEMO_STEPS, sample_every=DEMO_STEPS),
         **_SMALL,
     )

@@ -5,9 +5,10 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import groupby
+from itertools import groupby, repeat
 from pathlib import Path
 
 from recipes.demo.stages import Stage, stages
@@ -18,39 +19,50 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recipes.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, latents and model go here")
     parser.add_argument("--short", action="store_true", help="six steps of one autoencoder and of the backbone")
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="cores: one for each autoencoder, all for what follows"
-    )
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="commands side by side, at most (1)")
+    parser.add_argument("--gpu", action="store_true", help="there is an NVIDIA GPU, which commands share")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, and stop")
     arguments = parser.parse_args(words)
-    todo = stages(arguments.out, short=arguments.short)
+    jobs, gpu = max(1, arguments.jobs), arguments.gpu
+    todo = stages(arguments.out, jobs=jobs, gpu=gpu, short=arguments.short)
     if arguments.dry_run:
         print("\n".join(shlex.join(["copgen", *stage.arguments]) for stage in todo))
         return 0
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for _, wave in groupby(todo, key=lambda stage: stage.wave):
-        with ThreadPoolExecutor(max(1, arguments.jobs)) as pool:
-            codes = list(pool.map(lambda stage: run(stage, cores=arguments.jobs), wave))
+    for _, stages_of_wave in groupby(todo, key=lambda stage: stage.wave):
+        wave = list(stages_of_wave)
+        with ThreadPoolExecutor(jobs) as pool:
+            codes = list(pool.map(run, wave, repeat(_environment(len(wave), jobs, gpu))))
         if any(codes):
             return next(code for code in codes if code)
     return 0
 
 
-def run(stage: Stage, *, cores: int = 1) -> int:
+def _environment(commands: int, jobs: int, gpu: bool) -> dict[str, str]:
+    """Of a wave of so many commands."""
+    if gpu:
+        # Commands share its memory; with XLA's own kernels among the candidates for a product, programs compile longer
+        # than they run. Convolutions have to be tried out, though: what is chosen untried was ten times slower.
+        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_enable_triton_gemm=false"
+        return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": flags}
+    if jobs == 1:
+        return {}
+    # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
+    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"]
+    return {"XLA_FLAGS": " ".join([*flags, *[f"--xla_force_host_platform_device_count={jobs}"] * (commands == 1)])}
+
+
+def run(stage: Stage, environment: dict[str, str]) -> int:
     """Run a stage unless it is finished, with its output in a file; its exit code."""
-    finished, log = stage.writes.with_suffix(".done"), stage.writes.with_suffix(".log")
+    finished, log = (stage.writes.with_name(f"{stage.name}.{kind}") for kind in ("done", "log"))
     if finished.exists():
         return 0
-    flags = os.environ.get("XLA_FLAGS", "").split()
-    if cores > 1 and stage.arguments[0] == "train":
-        # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
-        flags.append("--xla_cpu_multi_thread_eigen=false")
-        flags += [f"--xla_force_host_platform_device_count={cores}"] * stage.shared
-    print(f"{stage.name}: {log}", flush=True)
-    environment = os.environ | {"XLA_FLAGS": " ".join(flags)}
+    print(f"{time.strftime('%H:%M:%S')} {stage.name}: {log}", flush=True)
     with log.open("ab") as output:
         command = [sys.executable, "-m", "copgen_jax.cli", *stage.arguments]
-        code = subprocess.run(command, stdout=output, stderr=output, env=environment, check=False).returncode
+        code = subprocess.run(
+            command, stdout=output, stderr=output, env=os.environ | environment, check=False
+        ).returncode
     if code == 0:
         finished.touch()
     else:
