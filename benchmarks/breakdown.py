@@ -88,7 +88,7 @@ def _durations(do: Any) -> Counter:
                 do()
         (file,) = Path(folder).rglob("*.trace.json.gz")
         events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
-    found = Counter()
+    found: Any = Counter()
     for name, milliseconds in operations(events, on_device=jax.default_backend() != "cpu"):
         found[name] += milliseconds / REPETITIONS
     if not found:
