@@ -49,3 +49,17 @@ def test_traced_equals_host(config):
 def test_clean_at_time_zero():
     schedule = NoiseSchedule(ScheduleConfig())
     assert (schedule.alpha(0.0), schedule.sigma(0.0)) == (1, 0)
+
+
+@pytest.mark.parametrize("time", [jnp.float32(300.5), jnp.array([0.0, 300.5, 1000.0])], ids=["one", "several"])
+def test_a_time_is_looked_up_without_loop_and_index(time):
+    """XLA would not compile a loop over single times for GPUs that searches in its body (jaxlib 0.11.2)."""
+    program = str(jax.make_jaxpr(NoiseSchedule(ScheduleConfig()).alpha_sigma)(time))
+    assert "exp" in program
+    assert not any(word in program for word in ("while", "scan", "dynamic_slice", "gather"))
+
+
+def test_times_beyond_the_ends_are_those_of_the_ends():
+    schedule = NoiseSchedule(ScheduleConfig())
+    beyond, ends = (schedule.alpha_sigma(jnp.array(times)) for times in ([-5.0, 1200.0], [0.0, 1000.0]))
+    np.testing.assert_array_equal(beyond, ends)
