@@ -177,8 +177,6 @@ ACCUMULATIONS = {"base": 2, "large": 4, "huge": 8}
 
 DEMO_STEPS = 5_000
 """Updates of 256 samples: minutes on a GPU, a day on two cores."""
-DEMO_WEIGHTS = {"location": 0.2, "timestamp": 0.2, "S2L1C_60m": 0.3, "S2L2A_60m": 0.3}
-"""Three numbers, or one token, count less than an image of 36 tokens."""
 _SMALL: Mapping[str, Any] = {"dtype": "float32", "remat": "none", "complete_only": False}
 """Where networks and data are small."""
 
@@ -209,9 +207,7 @@ def training_preset(name: str) -> BackboneTraining:
         prediction=preset(name).prediction,
         start="places",
         batch_size=256,
-        objective=ObjectiveConfig(
-            conditional_share=0.75, hiding_share=0.25, shared_time=0.9, modality_weights=DEMO_WEIGHTS
-        ),
+        objective=ObjectiveConfig(conditional_share=0.75, hiding_share=0.25, shared_time=0.9),
         optimiser=OptimiserConfig(
             method="muon", learning_rate=3e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
         ),

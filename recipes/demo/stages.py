@@ -39,6 +39,8 @@ SAVE_EVERY = 2000
 PATCHES = 50_000
 """Of the latent store, each of another cell; a tenth is for tests."""
 HALVED = ("--precision", "float16")
+WEIGHTS: Mapping[str, float] = {"location": 0.2, "timestamp": 0.2, "S2L1C_60m": 0.3, "S2L2A_60m": 0.3}
+"""In the backbone's loss, where they are not 1: three numbers, or one token, count less than an image of 36 tokens."""
 ON_GPU = ("--config.dtype=bfloat16", "--config.attention=cudnn")
 """Of the backbone, where there is an NVIDIA GPU."""
 SHORT, SHORT_STEPS, SHORT_BATCH = "DEM", 6, 8
@@ -102,9 +104,10 @@ def _latents(latents: Path, autoencoders: Path, task: int, tasks: int) -> Stage:
 
 
 def _backbone(out: Path, latents: str, *, gpu: bool = False, short: bool = False) -> Stage:
-    """The command of the backbone: everything but its data, and the compute of a GPU, is the preset's."""
+    """The command of the backbone: all but its data, its weights and the compute of a GPU is the preset's."""
     place = out / "backbone"
     arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *(ON_GPU if gpu else ())]
+    arguments += [f"--config.objective.modality_weights.{name}={weight}" for name, weight in WEIGHTS.items()]
     arguments += [f"--config.batch_size={SHORT_BATCH}", *_steps(SHORT_STEPS, short=True)] if short else []
     return Stage(name="backbone", wave=4, arguments=(*arguments, "--out", str(place), "--resume"), writes=place)
 
