@@ -9,6 +9,7 @@ import pytest
 from copgen_jax.cli import main
 from copgen_jax.cli.configuration import backbone_training
 from copgen_jax.errors import InputError
+from copgen_jax.modalities import COPGEN
 from copgen_jax.training.config import BackboneTraining, training_preset
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
@@ -56,6 +57,17 @@ def test_settings_of_every_kind():
     )
 
 
+def test_sets_of_what_is_given_are_products_joined_by_plus():
+    words = ["--config.objective.given_sets=DEM+S2L2A, LULC", "--config.objective.given_sets_share=0.5"]
+    found = backbone_training("tiny", words)
+    assert found.objective.given_sets == ("DEM+S2L2A", "LULC")
+    assert found.make_objective().given_sets == (("DEM", "S2L2A_60m", "S2L2A_10m", "S2L2A_20m"), ("LULC",))
+    trained = COPGEN.subset(["DEM", "LULC", "S2L2A_20m"])
+    assert found.make_objective(trained).given_sets == (("DEM", "S2L2A_20m"), ("LULC",))
+    with pytest.raises(InputError, match="unknown product or modality 'LULC'"):
+        found.make_objective(COPGEN.subset(["DEM", "S2L2A"]))
+
+
 def test_what_may_be_none_can_be_unset():
     words = ["--config.optimiser.decay_steps=none", "--config.habits.fsdp=none", "--config.optimiser.clip_norm=none"]
     demo = training_preset("demo")
@@ -75,6 +87,7 @@ def test_what_may_be_none_can_be_unset():
         ("base", ["--bach"], "unknown argument '--bach'"),
         ("bass", [], "neither a preset nor a file: did you mean base"),
         ("base", ["--config.objective.modality_weights.DME=2"], "modality_weights.DEM"),
+        ("base", ["--config.objective.given_sets=DEM+LULK"], "unknown product or modality 'LULK': did you mean LULC"),
     ],
 )
 def test_typos(config, words, message):

@@ -64,11 +64,16 @@ def from_config_dict(config: ConfigDict, kind: type[Config]) -> Config:
         InputError: fields that it does not have, values of another type or out of range.
     """
     plain = json.loads(json.dumps(config.to_dict()))
-    plain["modalities"] = [word.strip() for word in plain["modalities"].split(",") if word.strip()]
+    plain["modalities"] = _words(plain["modalities"])
     if "objective" in plain:
+        plain["objective"]["given_sets"] = _words(plain["objective"]["given_sets"])
         weights = plain["objective"]["modality_weights"]
         plain["objective"]["modality_weights"] = {name: weight for name, weight in weights.items() if weight != 1.0}
     return from_json(json.dumps({"format_version": FORMAT_VERSION, **plain}), kind, source="the configuration")
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _resolved(

@@ -44,6 +44,10 @@ class Objective:
     """Share of the samples in which some modalities are given and some absent (`draw_roles`)."""
     hiding_share: float = 1.0
     """Share of those in which some are absent; in the rest all that is not given is wanted."""
+    given_sets: tuple[tuple[str, ...], ...] = ()
+    """Sets of modalities that are given in samples that ask what is asked in use (`draw_roles`)."""
+    given_sets_share: float = 0.0
+    """Share of the conditional samples that give one of `given_sets`."""
     shared_time: float = 0.0
     """Share of the samples in which all modalities have the same time, as those that are generated do in sampling."""
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
@@ -55,10 +59,15 @@ class Objective:
         for what, share in (
             ("conditional samples", self.conditional_share),
             ("conditional samples that hide modalities", self.hiding_share),
+            ("conditional samples that give one of the sets", self.given_sets_share),
             ("samples with one time for all", self.shared_time),
         ):
             if not 0 <= share <= 1:
                 raise InputError(f"the share of {what} is {share}; expected 0 to 1")
+        if self.given_sets_share > 0 and not self.given_sets:
+            raise InputError(
+                "a share of the samples is to give one of the sets, and there are no sets: name given_sets"
+            )
         if self.min_snr is not None and self.min_snr <= 0:
             raise InputError(f"the gamma of min-SNR weights is {self.min_snr}; expected a positive number")
         for name, weight in self.modality_weights.items():
@@ -114,7 +123,14 @@ def draw_example(
     noise_keys = dict(zip(sorted(clean), jax.random.split(for_noise, len(clean)), strict=True))
     noise = {name: jax.random.normal(noise_keys[name], x.shape, x.dtype) for name, x in clean.items()}
     times = draw_times(objective, for_times, clean)
-    roles = draw_roles(for_roles, presence, objective.conditional_share, hiding_share=objective.hiding_share)
+    roles = draw_roles(
+        for_roles,
+        presence,
+        objective.conditional_share,
+        hiding_share=objective.hiding_share,
+        given_sets=objective.given_sets,
+        given_sets_share=objective.given_sets_share,
+    )
     return make_example(objective, clean, noise, times, roles)
 
 

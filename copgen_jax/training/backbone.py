@@ -126,7 +126,7 @@ class BackbonePlan:
         """The step as a program, and what the compiler says that it takes."""
         step = make_train_step(
             self.backbone,
-            self.training.make_objective(),
+            self.training.make_objective(self.model.modalities),
             self.training.optimiser,
             seed=self.training.seed,
             accumulation=self.training.accumulation,

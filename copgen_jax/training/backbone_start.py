@@ -2,22 +2,25 @@
 
 As published, a short run spends most of its steps on finding out which tokens show the same ground and on copying from
 one to another. `placed_start` says so in the parameters that would learn it. The width is cut into waves of a token's
-place in the patch, the same for all modalities; whose token it is; whose time token it is; the token's own content; and
-what lies here: in every block the first head attends to tokens of the same place and adds their own content there. In
-the in-blocks the last head reads the token's own time. Nothing is fixed: training goes on from there. (Trockman and
-Kolter 2023 start vision transformers in a like spirit.)
+place in the patch, the same for all modalities; whose token it is; whose time token it is; how noisy the token is; its
+own content; what lies here: in every block the first head attends to tokens of the same place, to clean ones before
+noisy ones, and adds their own content there; and what holds everywhere, which the second head reads from the numbers
+of place and date. In the in-blocks the last head reads the token's own time. Nothing is fixed: training goes on from
+there. (Trockman and Kolter 2023 start vision transformers in a like spirit.)
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from copgen_jax.diffusion.schedule import NETWORK_TIME
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
-from copgen_jax.nn.backbone import Backbone
+from copgen_jax.nn.backbone import MAX_PERIOD, Backbone
 from copgen_jax.training.initialise import token_rows
 from copgen_jax.types import Params
 
@@ -25,8 +28,12 @@ LONGEST, SHORTEST = 2.0, 1 / 3
 """Wavelengths of places, in sides of a patch."""
 TIME_MARK = 4.0
 """What marks a time token, whose sinusoids fill the whole width; the mark of a modality is 1."""
-BY_PLACE, BY_TIME = 2.5, 8.0
+BY_PLACE, BY_TIME = 1.4, 8.0
 """Scale of queries and keys of the head that attends by place; logarithm of the weight of the own time token."""
+BY_NOISE = 5.0
+"""Scale of queries and keys by noise: a clean token gets about e^4 times the weight of a wholly noisy one."""
+BY_NUMBER = 3.0
+"""Scale of queries and keys of the head that attends to place and date."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,14 +65,24 @@ class Layout:
         return _after(self.whose, self.modalities)
 
     @property
+    def noise(self) -> slice:
+        """One: how noisy the token is."""
+        return _after(self.time, 1)
+
+    @property
     def own(self) -> slice:
-        """Of a token's own content: half of what is left, and no more than a head carries."""
-        return _after(self.time, min((self.width - self.time.stop) // 2, self.head))
+        """Of a token's own content: two fifths of what is left, and no more than a head carries."""
+        return _after(self.noise, min((self.width - self.noise.stop) * 2 // 5, self.head))
 
     @property
     def here(self) -> slice:
         """As many, of what other tokens of the place brought."""
-        return _after(self.own, self.own.stop - self.own.start)
+        return _after(self.own, _size(self.own))
+
+    @property
+    def everywhere(self) -> slice:
+        """Of what place and date say, half as many; for their tokens, which number it is."""
+        return _after(self.here, min(_size(self.own) // 2, self.head))
 
 
 def _after(before: slice, size: int) -> slice:
@@ -105,8 +122,10 @@ def placed_start(backbone: Backbone, params: Params, key: jax.Array) -> Params:
         name = f"embed_{modality.name}"
         changed[name] = jax.tree.map(lambda leaf: _only(leaf, layout.own), params[name])
     for name, for_block in zip(("in_blocks", "mid_block", "out_blocks"), jax.random.split(key, 3), strict=True):
-        for_place, for_time = jax.random.split(for_block)
+        for_place, for_numbers, for_time = jax.random.split(for_block, 3)
         heads = {0: _head_of_place(layout, for_place)}
+        if layout.heads > 2:
+            heads[1] = _head_of_numbers(backbone.modalities, layout, for_numbers)
         if name == "in_blocks" and layout.heads > 1:
             heads[layout.heads - 1] = _head_of_time(layout, for_time)
         changed[name] = _with_heads(params[name], heads, layout)
@@ -120,6 +139,8 @@ def marks(modalities: ModalitySet, layout: Layout) -> np.ndarray:
         time, *tokens = rows
         if modalities[name].is_image:
             found[tokens, layout.place] = _of_tokens(modalities[name], _size(layout.place))
+        else:
+            found[tokens, layout.everywhere] = np.eye(len(tokens), _size(layout.everywhere))
         found[rows, layout.whose.start + number] = 1.0
         found[time, layout.time.start + number] = TIME_MARK
     return found
@@ -129,20 +150,46 @@ def _head_of_place(layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
     """Query, key, value and projection of a head that leads own content of the same place to what lies here."""
     for_place, for_content = jax.random.split(key)
     nothing = jnp.zeros((layout.width, layout.head))
-    by_place = nothing.at[layout.place].set(BY_PLACE * _orthogonal(for_place, _size(layout.place), layout.head))
+    *waves, by_noise = _orthogonal(for_place, _size(layout.place) + 1, layout.head)
+    by_place = nothing.at[layout.place].set(BY_PLACE * jnp.stack(waves))
+    # Every token asks so, by the mark that says whose it is.
+    asks = by_place.at[layout.whose].set(BY_NOISE * by_noise.reshape(1, -1))
+    answers = by_place.at[layout.noise].set(-BY_NOISE * by_noise.reshape(1, -1))
     basis = _orthogonal(for_content, _size(layout.own), layout.head)
-    return by_place, by_place, nothing.at[layout.own].set(basis), nothing.at[layout.here].set(basis).T
+    return asks, answers, nothing.at[layout.own].set(basis), nothing.at[layout.here].set(basis).T
+
+
+def _head_of_numbers(modalities: ModalitySet, layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
+    """Likewise of a head that leads random features of the numbers of place and date to what holds everywhere."""
+    for_codes, for_features, for_content = jax.random.split(key, 3)
+    nothing = jnp.zeros((layout.width, layout.head))
+    wanted, by_noise = BY_NUMBER * _orthogonal(for_codes, 2, layout.head)
+    asks = nothing.at[layout.whose].set(wanted + by_noise)
+    numbers = [layout.whose.start + i for i, m in enumerate(modalities) if not m.is_image]
+    answers = nothing.at[jnp.array(numbers, int)].set(wanted).at[layout.noise].set(-by_noise)
+    back = nothing.at[layout.everywhere].set(_orthogonal(for_content, _size(layout.everywhere), layout.head)).T
+    return asks, answers, _orthogonal(for_features, layout.width, layout.head), back
 
 
 def _head_of_time(layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
-    """Likewise of a head that leads the sinusoids of the own time, which fill the width, to a token's own content."""
+    """Likewise of a head that leads the sinusoids of the own time, which fill the width, to a token's own content.
+
+    One of them grows from 0 to 1 with the time: it says how noisy the token is.
+    """
     for_codes, for_sinusoids, for_content = jax.random.split(key, 3)
     nothing = jnp.zeros((layout.width, layout.head))
     codes = _orthogonal(for_codes, layout.modalities, layout.head)
     asks = nothing.at[layout.whose].set(BY_TIME / TIME_MARK * layout.head**0.5 * codes)
     answers = nothing.at[layout.time].set(codes)
+    sinusoids = _orthogonal(for_sinusoids, layout.width, layout.head).at[:, 0].set(0.0)
+    sinusoids = sinusoids.at[_rising_sine(layout.width), 0].set(1.0)
     back = nothing.at[layout.own].set(_orthogonal(for_content, _size(layout.own), layout.head)).T
-    return asks, answers, _orthogonal(for_sinusoids, layout.width, layout.head), back
+    return asks, answers, sinusoids, back.at[0].set(0.0).at[0, layout.noise].set(1.0)
+
+
+def _rising_sine(width: int) -> int:
+    """The feature of the time embedding whose sine has a quarter of its period at network time 1000."""
+    return width // 2 + round(width // 2 * math.log(2 * NETWORK_TIME / math.pi) / math.log(MAX_PERIOD))
 
 
 def _with_heads(block: Params, heads: Mapping[int, tuple[jax.Array, ...]], layout: Layout) -> Params:

@@ -13,6 +13,7 @@ from copgen_jax.config import PRESETS, BackboneConfig, Prediction, ScheduleConfi
 from copgen_jax.diffusion.objective import Objective
 from copgen_jax.diffusion.schedule import NoiseSchedule
 from copgen_jax.errors import InputError, suggestion
+from copgen_jax.modalities import COPGEN, ModalitySet
 from copgen_jax.nn.attention import Implementation
 from copgen_jax.nn.backbone import Remat
 
@@ -69,6 +70,9 @@ class ObjectiveConfig:
 
     conditional_share: float = 0.0
     hiding_share: float = 1.0
+    given_sets: tuple[str, ...] = ()
+    """Each names products or modalities, joined by +: "location+DEM+LULC"."""
+    given_sets_share: float = 0.0
     shared_time: float = 0.0
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     min_snr: float | None = None
@@ -153,11 +157,11 @@ class BackboneTraining:
             raise InputError(f"seed is {self.seed}; expected a whole number from 0 to {2**32 - 1}")
         self.make_objective()
 
-    def make_objective(self) -> Objective:
-        """The objective with its noise schedule.
+    def make_objective(self, modalities: ModalitySet = COPGEN) -> Objective:
+        """The objective with its noise schedule, for the modalities that are trained.
 
         Raises:
-            InputError: an option out of its range.
+            InputError: an option out of its range, or a set of given modalities that names what is not trained.
         """
         o = self.objective
         return Objective(
@@ -165,6 +169,8 @@ class BackboneTraining:
             prediction=self.prediction,
             conditional_share=o.conditional_share,
             hiding_share=o.hiding_share,
+            given_sets=tuple(modalities.resolve(words.split("+")) for words in o.given_sets),
+            given_sets_share=o.given_sets_share,
             shared_time=o.shared_time,
             modality_weights=o.modality_weights,
             min_snr=o.min_snr,

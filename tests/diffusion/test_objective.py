@@ -169,6 +169,7 @@ def test_examples_pass_through_transformations():
     [
         ({"conditional_share": 1.5}, "share of conditional samples is 1.5; expected 0 to 1"),
         ({"hiding_share": -1.0}, "share of conditional samples that hide modalities is -1.0; expected 0 to 1"),
+        ({"given_sets_share": 0.5}, "there are no sets: name given_sets"),
         ({"min_snr": 0.0}, "gamma of min-SNR weights is 0.0"),
         ({"modality_weights": {"radar": -1.0}}, "loss weight of radar is -1.0"),
     ],

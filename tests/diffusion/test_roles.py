@@ -89,3 +89,29 @@ def test_draw_does_not_depend_on_the_order_of_names():
     backwards = dict(reversed(EVERYTHING.items()))
     for name, codes in drawn(EVERYTHING, 0.7).items():
         np.testing.assert_array_equal(codes, drawn(backwards, 0.7)[name])
+
+
+def test_sets_that_are_given():
+    """Half of the conditional samples give one of two sets exactly, each as often, and want the rest."""
+    sets = (("height", "date"), ("radar",))
+    roles = draw_roles(jax.random.key(0), EVERYTHING, 0.8, hiding_share=0.0, given_sets=sets, given_sets_share=1.0)
+    given = {name: np.asarray(codes) == GIVEN for name, codes in roles.items()}
+    first, second = given["height"], given["radar"]
+    np.testing.assert_array_equal(given["date"], first)
+    assert not given["place"].any()
+    assert not (first & second).any()
+    assert first.mean() == pytest.approx(0.4, abs=0.03)
+    assert second.mean() == pytest.approx(0.4, abs=0.03)
+    half = draw_roles(jax.random.key(0), EVERYTHING, 0.8, given_sets=(tuple(EVERYTHING)[:1],), given_sets_share=0.5)
+    other = draw_roles(jax.random.key(0), EVERYTHING, 0.8)
+    changed = np.any([np.asarray(half[name] != other[name]) for name in EVERYTHING], axis=0)
+    assert 0.3 < changed.mean() < 0.45
+
+
+def test_a_set_that_leaves_nothing_wanted_gives_one_less():
+    roles = draw_roles(jax.random.key(0), EVERYTHING, 1.0, given_sets=(tuple(EVERYTHING),), given_sets_share=1.0)
+    assert (np.sum([np.asarray(codes) == WANTED for codes in roles.values()], axis=0) == 1).all()
+    present = {**EVERYTHING, "place": jnp.zeros(4000, bool)}
+    alone = draw_roles(jax.random.key(0), present, 1.0, given_sets=(("radar", "height"),), given_sets_share=1.0)
+    assert (np.asarray(alone["date"]) == WANTED).all()
+    assert (np.asarray(alone["radar"]) == GIVEN).all()

@@ -42,6 +42,8 @@ def tokens():
 
 
 def weights(params, block, head, x):
+    """What a head of the first block makes of tokens, (tokens, tokens)."""
+    x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-6)
     kernel = np.asarray(params[block]["qkv"]["kernel"]).reshape(WIDTH, 3, HEADS, WIDTH // HEADS)
     return np.asarray(jax.nn.softmax((x @ kernel[:, 0, head]) @ (x @ kernel[:, 1, head]).T / (WIDTH / HEADS) ** 0.5))
 
@@ -65,12 +67,50 @@ def test_the_first_head_attends_to_the_same_place(params, block):
     assert (weights(params[0], block, 0, x) * (distance < 0.12)).sum(1).mean() < 0.2
 
 
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_first_head_attends_to_clean_tokens_before_noisy_ones(params, block):
+    """Three modalities have the same grid of places; the one without noise gets nearly all the weight of a place."""
+    rows = token_rows(MODALITIES)
+    x = np.array(params[1]["position_embedding"])
+    x[rows["S2L2A_10m"] + rows["DEM"] + rows["S2L2A_20m"], LAYOUT.noise] = 1.0
+    found = weights(params[1], block, 0, x)[rows["S2L2A_10m"][1:]]
+    np.testing.assert_array_equal(found[:, rows["LULC"][1:]].argmax(1), np.arange(36))
+    assert found[:, rows["LULC"][1:]].sum(1).mean() > 0.9
+    assert found[:, rows["S2L2A_10m"][1:]].sum(1).mean() < 0.05
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_second_head_attends_to_place_and_date(params, block):
+    rows = token_rows(MODALITIES)
+    x = np.array(params[1]["position_embedding"])
+    found = weights(params[1], block, 1, x)[rows["S2L2A_10m"][1:]]
+    # Three of 112 tokens.
+    assert found[:, rows["location"][1:]].sum(1).mean() > 0.4
+    x[rows["location"], LAYOUT.noise] = 1.0
+    noisy = weights(params[1], block, 1, x)[rows["S2L2A_10m"][1:]]
+    assert noisy[:, rows["location"][1:]].sum(1).mean() < 0.1
+    numbers = marks(MODALITIES, LAYOUT)[rows["location"][1:]][:, LAYOUT.everywhere]
+    np.testing.assert_array_equal(numbers, np.eye(*numbers.shape))
+
+
 def test_the_last_head_of_in_blocks_attends_to_the_own_time(params):
     x = np.array(params[1]["position_embedding"])
     x[: len(MODALITIES)] += time_embedding(jnp.array([0.0, 300.0, 0.0, 1000.0, 700.0]), WIDTH)
     found = weights(params[1], "in_blocks", HEADS - 1, x)
     for rows in token_rows(MODALITIES).values():
         assert found[rows[1:], rows[0]].mean() > 0.75
+
+
+def test_the_last_head_leads_how_noisy_a_token_is_to_one_feature(params):
+    """Of the sinusoids of times it takes one that grows from 0 to 1."""
+    head = WIDTH // HEADS
+    values = np.asarray(params[1]["in_blocks"]["qkv"]["kernel"]).reshape(WIDTH, 3, HEADS, head)[:, 2, -1]
+    back = np.asarray(params[1]["in_blocks"]["proj"]["kernel"]).reshape(HEADS, head, WIDTH)[-1]
+    times = jnp.array([0.0, 250.0, 500.0, 750.0, 1000.0])
+    led = np.asarray(time_embedding(times, WIDTH)) @ values @ back[:, LAYOUT.noise]
+    assert led[0] == pytest.approx(0, abs=1e-6)
+    assert led[-1] == pytest.approx(1, abs=0.05)
+    assert (np.diff(led[:, 0]) > 0).all()
 
 
 def test_the_first_head_leads_own_content_to_what_lies_here(params):
@@ -107,5 +147,5 @@ def test_everything_else_is_as_published(params):
 
 
 def test_a_backbone_that_is_too_narrow_is_refused():
-    with pytest.raises(InputError, match="width of 10 is too small to mark 5 modalities"):
-        layout_of(Backbone(modalities=MODALITIES, width=10, depth=2, heads=2))
+    with pytest.raises(InputError, match="width of 12 is too small to mark 5 modalities"):
+        layout_of(Backbone(modalities=MODALITIES, width=12, depth=2, heads=2))
