@@ -3,10 +3,9 @@
 As published, a short run spends most of its steps on finding out which tokens show the same ground and on copying from
 one to another. `placed_start` says so in the parameters that would learn it. The width is cut into waves of a token's
 place in the patch, the same for all modalities; whose token it is; whose time token it is; how noisy the token is; its
-own content; what lies here: in every block the first head attends to tokens of the same place, to clean ones before
-noisy ones, and adds their own content there; and what holds everywhere, which the second head reads from the numbers
-of place and date. In the in-blocks the last head reads the token's own time. Nothing is fixed: training goes on from
-there. (Trockman and Kolter 2023 start vision transformers in a like spirit.)
+own content; and what lies here: in every block the first head attends to tokens of the same place, to clean ones before
+noisy ones, and adds their own content there. In the in-blocks the last head reads the token's own time. Nothing is
+fixed: training goes on from there. (Trockman and Kolter 2023 start vision transformers in a like spirit.)
 """
 
 import dataclasses
@@ -31,9 +30,9 @@ TIME_MARK = 4.0
 BY_PLACE, BY_TIME = 1.4, 8.0
 """Scale of queries and keys of the head that attends by place; logarithm of the weight of the own time token."""
 BY_NOISE = 5.0
-"""Scale of queries and keys by noise: a clean token gets about e^4 times the weight of a wholly noisy one."""
-BY_NUMBER = 3.0
-"""Scale of queries and keys of the head that attends to place and date."""
+"""Scale of queries and keys by noise."""
+LATER = 0.4
+"""Scale of queries and keys in all blocks but the first, whose tokens are about a third as large as normalised ones."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,18 +70,13 @@ class Layout:
 
     @property
     def own(self) -> slice:
-        """Of a token's own content: two fifths of what is left, and no more than a head carries."""
-        return _after(self.noise, min((self.width - self.noise.stop) * 2 // 5, self.head))
+        """Of a token's own content: half of what is left, and no more than a head carries."""
+        return _after(self.noise, min((self.width - self.noise.stop) // 2, self.head))
 
     @property
     def here(self) -> slice:
         """As many, of what other tokens of the place brought."""
-        return _after(self.own, _size(self.own))
-
-    @property
-    def everywhere(self) -> slice:
-        """Of what place and date say, half as many; for their tokens, which number it is."""
-        return _after(self.here, min(_size(self.own) // 2, self.head))
+        return _after(self.own, self.own.stop - self.own.start)
 
 
 def _after(before: slice, size: int) -> slice:
@@ -122,13 +116,15 @@ def placed_start(backbone: Backbone, params: Params, key: jax.Array) -> Params:
         name = f"embed_{modality.name}"
         changed[name] = jax.tree.map(lambda leaf: _only(leaf, layout.own), params[name])
     for name, for_block in zip(("in_blocks", "mid_block", "out_blocks"), jax.random.split(key, 3), strict=True):
-        for_place, for_numbers, for_time = jax.random.split(for_block, 3)
+        for_place, for_time = jax.random.split(for_block)
         heads = {0: _head_of_place(layout, for_place)}
-        if layout.heads > 2:
-            heads[1] = _head_of_numbers(backbone.modalities, layout, for_numbers)
         if name == "in_blocks" and layout.heads > 1:
             heads[layout.heads - 1] = _head_of_time(layout, for_time)
-        changed[name] = _with_heads(params[name], heads, layout)
+        later = {number: _of_normalised(head) for number, head in heads.items()}
+        changed[name] = _with_heads(params[name], later, layout)
+        if name == "in_blocks":
+            first = _with_heads(jax.tree.map(lambda leaf: leaf[0], params[name]), heads, layout)
+            changed[name] = jax.tree.map(lambda all_of, one: all_of.at[0].set(one), changed[name], first)
     return changed
 
 
@@ -139,8 +135,6 @@ def marks(modalities: ModalitySet, layout: Layout) -> np.ndarray:
         time, *tokens = rows
         if modalities[name].is_image:
             found[tokens, layout.place] = _of_tokens(modalities[name], _size(layout.place))
-        else:
-            found[tokens, layout.everywhere] = np.eye(len(tokens), _size(layout.everywhere))
         found[rows, layout.whose.start + number] = 1.0
         found[time, layout.time.start + number] = TIME_MARK
     return found
@@ -157,18 +151,6 @@ def _head_of_place(layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
     answers = by_place.at[layout.noise].set(-BY_NOISE * by_noise.reshape(1, -1))
     basis = _orthogonal(for_content, _size(layout.own), layout.head)
     return asks, answers, nothing.at[layout.own].set(basis), nothing.at[layout.here].set(basis).T
-
-
-def _head_of_numbers(modalities: ModalitySet, layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
-    """Likewise of a head that leads random features of the numbers of place and date to what holds everywhere."""
-    for_codes, for_features, for_content = jax.random.split(key, 3)
-    nothing = jnp.zeros((layout.width, layout.head))
-    wanted, by_noise = BY_NUMBER * _orthogonal(for_codes, 2, layout.head)
-    asks = nothing.at[layout.whose].set(wanted + by_noise)
-    numbers = [layout.whose.start + i for i, m in enumerate(modalities) if not m.is_image]
-    answers = nothing.at[jnp.array(numbers, int)].set(wanted).at[layout.noise].set(-by_noise)
-    back = nothing.at[layout.everywhere].set(_orthogonal(for_content, _size(layout.everywhere), layout.head)).T
-    return asks, answers, _orthogonal(for_features, layout.width, layout.head), back
 
 
 def _head_of_time(layout: Layout, key: jax.Array) -> tuple[jax.Array, ...]:
@@ -201,6 +183,12 @@ def _with_heads(block: Params, heads: Mapping[int, tuple[jax.Array, ...]], layou
             qkv = qkv.at[..., first : first + layout.head].set(kernel)
         proj = proj.at[..., number * layout.head : (number + 1) * layout.head, :].set(back)
     return {**block, "qkv": {"kernel": qkv}, "proj": {**block["proj"], "kernel": proj}}
+
+
+def _of_normalised(head: tuple[jax.Array, ...]) -> tuple[jax.Array, ...]:
+    """A head with queries and keys for normalised tokens, on which logits of the first block's would be ten times."""
+    asks, answers, values, back = head
+    return LATER * asks, LATER * answers, values, back
 
 
 def _only(leaf: jax.Array, features: slice) -> jax.Array:

@@ -213,9 +213,15 @@ def training_preset(name: str) -> BackboneTraining:
         prediction=preset(name).prediction,
         start="places",
         batch_size=256,
-        objective=ObjectiveConfig(conditional_share=0.75, hiding_share=0.25, shared_time=0.9),
+        objective=ObjectiveConfig(conditional_share=0.85, hiding_share=0.25, shared_time=0.9),
         optimiser=OptimiserConfig(
-            method="muon", learning_rate=3e-3, beta1=0.9, warmup_steps=200, decay_steps=DEMO_STEPS, ema_rate=0.999
+            method="muon",
+            learning_rate=1.5e-3,
+            beta1=0.9,
+            weight_decay=0.1,
+            warmup_steps=200,
+            decay_steps=DEMO_STEPS,
+            ema_rate=0.999,
         ),
         habits=BackboneHabits(steps=DEMO_STEPS, save_every=1000, keep_every=DEMO_STEPS, sample_every=DEMO_STEPS),
         **_SMALL,

@@ -41,6 +41,9 @@ PATCHES = 50_000
 HALVED = ("--precision", "float16")
 WEIGHTS: Mapping[str, float] = {"location": 0.2, "timestamp": 0.2, "S2L1C_60m": 0.3, "S2L2A_60m": 0.3}
 """In the backbone's loss, where they are not 1: three numbers, or one token, count less than an image of 36 tokens."""
+GIVEN = ("location+DEM+LULC+timestamp", "location+DEM+LULC+timestamp+cloud_mask", "S2L2A")
+"""What the demo and the gates give: each in a sixth of the samples of the backbone."""
+GIVEN_SHARE = 0.6
 ON_GPU = ("--config.dtype=bfloat16", "--config.attention=cudnn")
 """Of the backbone, where there is an NVIDIA GPU."""
 SHORT, SHORT_STEPS, SHORT_BATCH = "DEM", 6, 8
@@ -108,6 +111,8 @@ def _backbone(out: Path, latents: str, *, gpu: bool = False, short: bool = False
     place = out / "backbone"
     arguments = ["train", "backbone", "--config", "demo", "--latents", latents, *(ON_GPU if gpu else ())]
     arguments += [f"--config.objective.modality_weights.{name}={weight}" for name, weight in WEIGHTS.items()]
+    arguments += [f"--config.objective.given_sets={','.join(GIVEN)}"]
+    arguments += [f"--config.objective.given_sets_share={GIVEN_SHARE}"]
     arguments += [f"--config.batch_size={SHORT_BATCH}", *_steps(SHORT_STEPS, short=True)] if short else []
     return Stage(name="backbone", wave=4, arguments=(*arguments, "--out", str(place), "--resume"), writes=place)
 
