@@ -112,6 +112,7 @@ def test_files_that_are_no_configuration(tmp_path, text, message):
         (["--latents", "/nowhere/latents"], "is no latent store"),
         (["--config.habits.fsdp=3"], "8 devices do not divide into groups of 3"),
         (["--config.modalities=DME"], "did you mean DEM"),
+        (["--config.modalities=DEM,S2L2A", "--config.objective.given_sets=LULC"], "unknown product or modality 'LULC'"),
         (["--wandb", "copgen"], "pip install 'copgen_jax[wandb]'"),
     ],
 )

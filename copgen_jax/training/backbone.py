@@ -173,7 +173,8 @@ def plan_backbone(
 
     Raises:
         InputError: a store that is missing, damaged or empty, modalities that it lacks, a batch that does not divide
-            between devices and micro-batches, an `init` of another size or latent space, other autoencoders.
+            between devices and micro-batches, a set of given modalities that are not trained, an
+            `init` of another size or latent space, other autoencoders.
     """
     micro = training.batch_size // training.accumulation
     if micro % jax.device_count():
@@ -182,6 +183,7 @@ def plan_backbone(
             f"{training.accumulation}) does not divide between {jax.device_count()} devices: change batch_size"
         )
     batches, model, data = _open_data(training, latents, track)
+    training.make_objective(model.modalities)  # refuses sets of what is not trained before anything is written
     if init is not None:
         from copgen_jax.checkpoints import load_config
 
