@@ -15,6 +15,7 @@ from jax.sharding import Mesh
 from copgen_jax.config import ModelConfig
 from copgen_jax.data.latents import open_store
 from copgen_jax.data.pipeline import Batches
+from copgen_jax.diffusion.objective import Objective
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
 from copgen_jax.model import build_backbone
@@ -56,6 +57,7 @@ class BackbonePlan:
     """A run before its first step (`copgen_jax.training.train.TrainingPlan`)."""
 
     training: BackboneTraining
+    objective: Objective
     model: ModelConfig
     backbone: Backbone
     batches: Any
@@ -126,7 +128,7 @@ class BackbonePlan:
         """The step as a program, and what the compiler says that it takes."""
         step = make_train_step(
             self.backbone,
-            self.training.make_objective(self.model.modalities),
+            self.objective,
             self.training.optimiser,
             seed=self.training.seed,
             accumulation=self.training.accumulation,
@@ -173,8 +175,8 @@ def plan_backbone(
 
     Raises:
         InputError: a store that is missing, damaged or empty, modalities that it lacks, a batch that does not divide
-            between devices and micro-batches, a set of given modalities that are not trained, an
-            `init` of another size or latent space, other autoencoders.
+            between devices and micro-batches, a set of given modalities that are not trained, an `init` of
+            another size or latent space, other autoencoders.
     """
     micro = training.batch_size // training.accumulation
     if micro % jax.device_count():
@@ -183,7 +185,6 @@ def plan_backbone(
             f"{training.accumulation}) does not divide between {jax.device_count()} devices: change batch_size"
         )
     batches, model, data = _open_data(training, latents, track)
-    training.make_objective(model.modalities)  # refuses sets of what is not trained before anything is written
     if init is not None:
         from copgen_jax.checkpoints import load_config
 
@@ -203,6 +204,7 @@ def plan_backbone(
     )
     return BackbonePlan(
         training=training,
+        objective=training.make_objective(model.modalities),
         model=model,
         backbone=backbone,
         batches=batches,
