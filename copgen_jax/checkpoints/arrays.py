@@ -40,7 +40,7 @@ def describe_arrays(place: Path) -> dict[Key, tuple[tuple[int, ...], np.dtype]]:
     Raises:
         InputError: it does not exist or is damaged.
     """
-    with _explained(place), _checkpointer() as checkpointer:
+    with _checkpointer() as checkpointer, _explained(place):
         described = flatten(checkpointer.metadata(place.absolute()).item_metadata.tree)  # pyright: ignore
         return {key: (tuple(entry.shape), np.dtype(entry.dtype)) for key, entry in described.items()}
 
@@ -52,7 +52,7 @@ def restore_arrays(place: Path, shapes: Mapping[Key, tuple[int, ...]]) -> dict[K
         InputError: it does not exist, is damaged, or holds other arrays (found out before any is read).
     """
     check_shapes({key: shape for key, (shape, _) in describe_arrays(place).items()}, shapes, str(place))
-    with _explained(place), _checkpointer() as checkpointer:
+    with _checkpointer() as checkpointer, _explained(place):
         restored = flatten(checkpointer.restore(place.absolute(), args=ocp.args.PyTreeRestore()))
         return {key: np.asarray(array) for key, array in restored.items()}
 

@@ -50,6 +50,8 @@ class Objective:
     """Share of the conditional samples that give one of `given_sets`."""
     shared_time: float = 0.0
     """Share of the samples in which all modalities have the same time, as those that are generated do in sampling."""
+    time_shift: float = 1.0
+    """Above 1, more of the times are late (`shifted`): what is decided in noise is learned from more samples."""
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     """Weight of each named modality; the others have 1."""
     min_snr: float | None = None
@@ -64,6 +66,8 @@ class Objective:
         ):
             if not 0 <= share <= 1:
                 raise InputError(f"the share of {what} is {share}; expected 0 to 1")
+        if self.time_shift <= 0:
+            raise InputError(f"the shift of times is {self.time_shift}; expected a positive number")
         if self.given_sets_share > 0 and not self.given_sets:
             raise InputError(
                 "a share of the samples is to give one of the sets, and there are no sets: name given_sets"
@@ -137,13 +141,18 @@ def draw_example(
 def draw_times(objective: Objective, key: Array, clean: Latents) -> dict[str, Float[Array, " B"]]:
     """A network time for each modality of each sample, uniform over the schedule's steps (or between them).
 
+    `Objective.time_shift` moves them (`shifted`), and then to the next step where times are steps.
+
     With independent times modalities are next to never all near pure noise, where sampling begins: twelve of them
     beyond 0.8 in one of 2e8 samples. `Objective.shared_time` is the share of samples that have one time for all.
     """
     names = sorted(clean)
     shape, dtype = (len(names), clean[names[0]].shape[0]), clean[names[0]].dtype
     steps = objective.schedule.config.steps
-    if objective.continuous_time:
+    if objective.time_shift != 1:
+        position = steps * shifted(jax.random.uniform(key, shape, dtype), objective.time_shift)
+        position = jnp.clip(position if objective.continuous_time else jnp.ceil(position), 1, steps)
+    elif objective.continuous_time:
         position = jax.random.uniform(key, shape, dtype, minval=1.0, maxval=float(steps))
     else:
         position = jax.random.randint(key, shape, 1, steps + 1).astype(dtype)
@@ -151,6 +160,15 @@ def draw_times(objective: Objective, key: Array, clean: Latents) -> dict[str, Fl
         shared = jax.random.bernoulli(jax.random.fold_in(key, 1), objective.shared_time, shape[1:])
         position = jnp.where(shared, position[:1], position)
     return dict(zip(names, position * (NETWORK_TIME / steps), strict=True))
+
+
+def shifted(t: Array, shift: float) -> Array:
+    """Times in [0, 1] moved towards 1: s t / (1 + (s - 1) t), equation 23 of Esser et al. 2024 (SD3).
+
+    What a patch's tokens and modalities have in common shows through noise that hides each of them, the more so the
+    more of them there are: what only noisier times ask has few samples of uniform ones.
+    """
+    return shift * t / (1 + (shift - 1) * t)
 
 
 def make_example(

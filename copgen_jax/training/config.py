@@ -74,6 +74,7 @@ class ObjectiveConfig:
     """Each names products or modalities, joined by +: "location+DEM+LULC"."""
     given_sets_share: float = 0.0
     shared_time: float = 0.0
+    time_shift: float = 1.0
     modality_weights: Mapping[str, float] = dataclasses.field(default_factory=dict)
     min_snr: float | None = None
     continuous_time: bool = False
@@ -172,6 +173,7 @@ class BackboneTraining:
             given_sets=tuple(modalities.resolve(words.split("+")) for words in o.given_sets),
             given_sets_share=o.given_sets_share,
             shared_time=o.shared_time,
+            time_shift=o.time_shift,
             modality_weights=o.modality_weights,
             min_snr=o.min_snr,
             continuous_time=o.continuous_time,

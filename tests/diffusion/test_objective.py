@@ -143,6 +143,21 @@ def test_a_share_of_the_samples_has_one_time_for_all_and_times_stay_uniform():
         dataclasses.replace(PUBLISHED, shared_time=1.5)
 
 
+@pytest.mark.parametrize("shift", [0.5, 3.0])
+def test_shifted_times_have_the_density_of_sd3(shift):
+    """P(t' < x) is that of a uniform t below the time that is shifted to x: x / (s - (s - 1) x)."""
+    many = {"date": jnp.zeros((50_000, 1))}
+    for continuous in (False, True):
+        objective = dataclasses.replace(PUBLISHED, time_shift=shift, continuous_time=continuous)
+        times = np.asarray(draw_times(objective, jax.random.key(0), many)["date"])
+        assert (times.min(), times.max()) == pytest.approx((1, 1000), abs=2)
+        assert continuous == bool((times != np.round(times)).any())
+        for x in (0.1, 0.5, 0.75, 0.9):
+            np.testing.assert_allclose((times <= 1000 * x).mean(), x / (shift - (shift - 1) * x), atol=0.01)
+    with pytest.raises(InputError, match="shift of times is 0"):
+        dataclasses.replace(PUBLISHED, time_shift=0.0)
+
+
 def test_other_numbers_of_steps_still_span_the_network_time():
     objective = Objective(schedule=NoiseSchedule(ScheduleConfig(steps=50)))
     times = draw_times(objective, jax.random.key(0), {"date": jnp.zeros((2000, 3))})["date"]
