@@ -11,6 +11,7 @@ import xarray as xr
 from random_models import random_model
 
 from copgen_jax.cli import main
+from copgen_jax.cli.demo import PLACE
 from copgen_jax.data.world.world import World
 from copgen_jax.generate.demo import REVERSE, SEASONS, reverse_errors
 from copgen_jax.generate.drawers import Simulator
@@ -60,7 +61,7 @@ def test_files_hold_the_draws_of_the_simulator(demo, season):
         reflectance = raster.read(1) * raster.scales[0]
     assert -0.2 < np.median(reflectance) < 1.2
     world = World(0)
-    truth = world.patch(29)
+    truth = world.patch(PLACE)
     truth.values["timestamp"] = np.datetime64(SEASONS[season], "D")
     draws = list(world.acquisitions(truth, 2, fixed=("timestamp",)))
     for member, draw in enumerate(draws):

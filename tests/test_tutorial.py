@@ -1,4 +1,4 @@
-"""recipes/demo/tutorial.md: what it tells a newcomer to type is typed here, in its order, in an empty directory."""
+"""docs/tutorial.md: what it tells a newcomer to type is typed here, in its order, in an empty directory."""
 
 import os
 import re
@@ -11,13 +11,10 @@ import pytest
 import rasterio
 from processes import ROOT, environment
 
-TUTORIAL = Path(__file__).parents[1] / "recipes" / "demo" / "tutorial.md"
+TUTORIAL = ROOT / "docs" / "tutorial.md"
 BY_HAND = re.compile(r"<!-- (?!end)[^>]*-->.*?<!-- end -->", re.DOTALL)
 """Blocks that install, need files from elsewhere or take hours; each says which."""
 BLOCK = re.compile(r"```(sh|python)\n(.*?)```", re.DOTALL)
-
-
-pytestmark = pytest.mark.skipif(not (ROOT / "copgen_jax" / "demo").is_dir(), reason="no demo model is packaged yet")
 
 
 @pytest.fixture(scope="module")

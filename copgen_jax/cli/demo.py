@@ -7,13 +7,14 @@ from copgen_jax.errors import InputError
 
 DESCRIPTION = """\
 Show what any-to-any generation is: many radar and optical images of one place of a synthetic world from its height,
-land cover and a date, in two seasons, their spread, and how it narrows as more is given. Without --model the draws are
-those of the world's simulator, which knows its own conditionals, because this version ships no trained model. With a
-model, its draws stand beside the simulator's, and the way back from an image to land cover and height is shown too.
-Every file says who drew it.
+land cover and a date, in two seasons, their spread, how it narrows as more is given, and the way back from an image to
+land cover and height. The small model that comes with the package draws, and beside it the world's simulator, which
+knows its own conditionals: what a perfect model would draw. Every file says who drew it.
 """
 SIMULATOR = "simulator"
-"""In place of a model: the simulator alone draws, in seconds."""
+"""In place of a model: the simulator alone draws, forward only."""
+PLACE = 217
+"""Of the synthetic world, held out from all training: forest and rangeland by a water."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--model",
         metavar="MODEL",
-        default=SIMULATOR,
-        help="model directory of the twelve modalities, or simulator for draws of the simulator alone (default)",
+        default="demo",
+        help="model directory of the twelve modalities, or simulator for draws of the simulator alone (default: the "
+        "packaged one)",
     )
     add("--dates", nargs="+", metavar="YYYY-MM-DD", help="seasons to show (default: a day of January and of July 2023)")
     add("--members", type=int, default=8, metavar="N", help="draws per season (default 8)")
-    add("--place", type=int, default=29, metavar="N", help="number of the place (default 29)")
+    add("--place", type=int, default=PLACE, metavar="N", help="number of the place (default: one that no training saw)")
     add("--seed", type=int, default=0, metavar="N", help="of the synthetic world and of the draws (default 0)")
     add("--overwrite", action="store_true", help="replace an earlier demo")
 

@@ -19,8 +19,8 @@ def main(words: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recipes.demo", description=__doc__)
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="runs, latents and model go here")
     parser.add_argument("--short", action="store_true", help="six steps of one autoencoder and of the backbone")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="commands side by side, at most (1)")
-    parser.add_argument("--gpu", action="store_true", help="there is an NVIDIA GPU, which commands share")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="cores: commands side by side, at most (1)")
+    parser.add_argument("--gpu", action="store_true", help="there is an NVIDIA GPU, which trains")
     parser.add_argument("--dry-run", action="store_true", help="print the commands, and stop")
     arguments = parser.parse_args(words)
     jobs, gpu = max(1, arguments.jobs), arguments.gpu
@@ -32,24 +32,27 @@ def main(words: Sequence[str] | None = None) -> int:
     for _, stages_of_wave in groupby(todo, key=lambda stage: stage.wave):
         wave = list(stages_of_wave)
         with ThreadPoolExecutor(jobs) as pool:
-            codes = list(pool.map(run, wave, repeat(_environment(len(wave), jobs, gpu))))
+            codes = list(pool.map(run, wave, repeat(_environment(wave, jobs, gpu))))
         if any(codes):
             return next(code for code in codes if code)
     return 0
 
 
-def _environment(commands: int, jobs: int, gpu: bool) -> dict[str, str]:
-    """Of a wave of so many commands."""
-    if gpu:
+def _environment(wave: Sequence[Stage], jobs: int, gpu: bool) -> dict[str, str]:
+    """Of the commands of a wave."""
+    given, kind = os.environ.get("XLA_FLAGS", ""), wave[0].arguments[0]
+    if gpu and kind == "train":
         # Commands share its memory; with XLA's own kernels among the candidates for a product, programs compile longer
         # than they run. Convolutions have to be tried out, though: what is chosen untried was ten times slower.
-        flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_enable_triton_gemm=false"
-        return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": flags}
-    if jobs == 1:
-        return {}
+        return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": f"{given} --xla_gpu_enable_triton_gemm=false"}
     # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
-    flags = [os.environ.get("XLA_FLAGS", ""), "--xla_cpu_multi_thread_eigen=false"]
-    return {"XLA_FLAGS": " ".join([*flags, *[f"--xla_force_host_platform_device_count={jobs}"] * (commands == 1)])}
+    flags = f"{given} --xla_cpu_multi_thread_eigen=false"
+    if kind == "encode":
+        # Drawing the world takes most of the time, and many processes would compile for the GPU longer than encode.
+        return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags if jobs > 1 else given}
+    if kind == "train" and jobs > 1:
+        return {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={jobs}" if len(wave) == 1 else flags}
+    return {}
 
 
 def run(stage: Stage, environment: dict[str, str]) -> int:

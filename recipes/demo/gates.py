@@ -173,6 +173,7 @@ def main(words: Sequence[str] | None = None) -> int:
         *of_land_cover(arguments.model),
     ]
     table = as_markdown(gates)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / "gates.md").write_text(table)
     (arguments.out / "gates.json").write_text(json.dumps([dataclasses.asdict(gate) for gate in gates], indent=1) + "\n")
     print(table)

@@ -1,4 +1,4 @@
-"""What is kept of the recipe's runs: the curve of each as CSV, and the measurement of each autoencoder.
+"""What is kept of the recipe's runs: the curve of each as CSV, and the last measurement of each autoencoder.
 
     python -m recipes.demo.logs --out DIR [--short]
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from copgen_jax.training.autoencoder_start import MEASURED
 from copgen_jax.training.run import read_rows
-from recipes.demo.stages import AUTOENCODERS, stages
+from recipes.demo.stages import AUTOENCODERS, run_directory, stages
 
 LOGS = Path(__file__).parent / "logs"
 SHORT = LOGS / "short.json"
@@ -29,10 +29,11 @@ def write_logs(out: Path, to: Path = LOGS) -> list[Path]:
     for folder in (curves, measured):
         folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for name in AUTOENCODERS:
-        written.append(_curve(out / name / "metrics.jsonl", curves / f"{name}.csv"))
+    for name, steps in AUTOENCODERS.items():
+        runs = [run_directory(out, name, run) for run in range(len(steps))]
+        written += [_curve(place / "metrics.jsonl", curves / f"{place.name}.csv") for place in runs]
         target = measured / f"{name}.json"
-        target.write_text((out / name / MEASURED).read_text())
+        target.write_text((runs[-1] / MEASURED).read_text())
         written.append(target)
     written.append(_curve(out / "backbone" / "metrics.jsonl", curves / "backbone.csv"))
     return written

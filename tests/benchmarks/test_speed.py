@@ -25,8 +25,6 @@ def benchmarks(*arguments):
 def test_quick(name, tmp_path):
     if name == "serving":
         pytest.importorskip("flatbuffers")
-    if name == "evaluations" and not (ROOT / "copgen_jax" / "demo").is_dir():
-        pytest.skip("no demo model is packaged yet")
     done = benchmarks(name, "--quick", "--out", str(tmp_path))
     assert done.returncode == 0, done.stderr
     record = json.loads((tmp_path / f"{name}.json").read_text())
