@@ -4,7 +4,8 @@
         --config.dtype=bfloat16 --config.attention=cudnn
 
 On two CPU cores leave the last two settings out and take batches of 16: --config.batch_size=16. Expect, of
-a backbone 192 wide and 6 deep with the settings of recipes/demo, a loss of 7 after fifty such updates, 2.3 after 400.
+a backbone 192 wide and 6 deep with the settings of recipes/demo but its shift of times, a loss of 7 after fifty such
+updates, 2.3 after 400.
 """
 
 from copgen_jax.cli.configuration import preset_config

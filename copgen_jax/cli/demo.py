@@ -14,7 +14,7 @@ knows its own conditionals: what a perfect model would draw. Every file says who
 SIMULATOR = "simulator"
 """In place of a model: the simulator alone draws, forward only."""
 PLACE = 217
-"""Of the synthetic world, held out from all training: forest and rangeland by a water."""
+"""Of the synthetic world, held out from all training: forest and rangeland on a shore."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -45,14 +45,14 @@ def _environment(wave: Sequence[Stage], jobs: int, gpu: bool) -> dict[str, str]:
         # Commands share its memory; with XLA's own kernels among the candidates for a product, programs compile longer
         # than they run. Convolutions have to be tried out, though: what is chosen untried was ten times slower.
         return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "XLA_FLAGS": f"{given} --xla_gpu_enable_triton_gemm=false"}
-    # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
-    flags = f"{given} --xla_cpu_multi_thread_eigen=false"
-    if kind == "encode":
-        # Drawing the world takes most of the time, and many processes would compile for the GPU longer than encode.
-        return {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags if jobs > 1 else given}
-    if kind == "train" and jobs > 1:
-        return {"XLA_FLAGS": f"{flags} --xla_force_host_platform_device_count={jobs}" if len(wave) == 1 else flags}
-    return {}
+    # Drawing the world takes most of the time, and many processes would compile for the GPU longer than encode.
+    environment = {"JAX_PLATFORMS": "cpu"} if kind == "encode" else {}
+    if jobs > 1 and kind in ("train", "encode"):
+        # Two computations of one thread each do more than one of two threads, be they processes or devices of one.
+        flags = [given, "--xla_cpu_multi_thread_eigen=false"]
+        flags += [f"--xla_force_host_platform_device_count={jobs}"] * (len(wave) == 1)
+        environment["XLA_FLAGS"] = " ".join(flags)
+    return environment
 
 
 def run(stage: Stage, environment: dict[str, str]) -> int:

@@ -48,7 +48,7 @@ ON_GPU = ("--config.dtype=bfloat16", "--config.attention=cudnn")
 """Of the backbone, where there is an NVIDIA GPU."""
 HALVED = ("--precision", "float16")
 SHORT, SHORT_STEPS, SHORT_BATCH = "DEM", 6, 8
-"""The autoencoder of the short variant, which is the cheapest, and the steps of its two runs."""
+"""The autoencoder of the short variant, which is the cheapest, the steps of its two runs, and the backbone's batch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ def stages(out: Path, *, jobs: int = 1, gpu: bool = False, short: bool = False) 
     joined = ("export-model", *last, *HALVED, "--out", str(autoencoders))
     commands = [
         Stage(name="autoencoders", wave=wave + 1, arguments=joined, writes=autoencoders),
-        *(_latents(latents, autoencoders, f"{task}/{jobs}", wave + 2) for task in range(jobs)),
+        *(_latents(latents, autoencoders, task, jobs, wave + 2) for task in range(jobs)),
         _backbone(out, wave + 3, str(latents), gpu=gpu),
         _model(out / "backbone", autoencoders, out / "model", wave + 4),
     ]
@@ -102,11 +102,11 @@ def _autoencoder(out: Path, modality: str, run: int, *, short: bool = False) -> 
     return Stage(name=place.name, wave=run + (modality != FIRST), arguments=tuple(arguments), writes=place)
 
 
-def _latents(latents: Path, autoencoders: Path, task: str, wave: int) -> Stage:
-    """The command of one of the processes that draw and encode patches, number/of so many."""
+def _latents(latents: Path, autoencoders: Path, task: int, tasks: int, wave: int) -> Stage:
+    """The command of one of the processes that draw and encode patches."""
     arguments = ("encode", "--data", f"world:{WORLD}:{PATCHES}:patches", "--model", str(autoencoders), "--packed")
-    arguments += ("--task", task, "--threads", "1", "--resume", "--out", str(latents))
-    return Stage(name=f"latents-{task.split('/')[0]}", wave=wave, arguments=arguments, writes=latents)
+    arguments += ("--task", f"{task}/{tasks}", "--threads", "1", "--resume", "--out", str(latents))
+    return Stage(name=f"latents-{task}", wave=wave, arguments=arguments, writes=latents)
 
 
 def _backbone(out: Path, wave: int, latents: str, *, gpu: bool = False, short: bool = False) -> Stage:
