@@ -8,7 +8,7 @@ import argparse
 from typing import Any
 
 from benchmarks import Result
-from benchmarks.backbone import timing
+from benchmarks.backbone import beside_torch, timing
 from benchmarks.contest import Work, contest
 from benchmarks.formulas import convolution, decoder_flops, encoder_flops
 from copgen_jax.config import PRESETS, preset
@@ -77,7 +77,6 @@ def _rows(
     peak = one / min(m.least for name, m in found.items() if contestants[name].task == "convolution")
     formula = {"encode": encoder_flops, "decode": decoder_flops}[task]
     flops = batch * sum(formula(preset(size), name) for name in names)
-    fastest = min((m.least for name, m in found.items() if name.startswith("PyTorch")), default=None)
     return [
         {
             "task": task,
@@ -89,7 +88,7 @@ def _rows(
             "GFLOP": flops / 1e9,
             "GFLOP/s": flops / measured.least / 1e9,
             "share of peak": flops / measured.least / peak,
-            "times fastest PyTorch": fastest / measured.least if fastest else None,
+            **beside_torch(contestants, found, name),
         }
         for name, measured in found.items()
         if contestants[name].task == task

@@ -38,13 +38,19 @@ class Work:
     """Preset of the model."""
     batch: int = 1
     setting: str = "float32"
-    """JAX: the compute dtype. PyTorch: `original`, or `float32`, `bfloat16`, `float16` as fast as it goes."""
+    """JAX: the compute dtype. PyTorch: `float32`, `bfloat16`, `float16` as fast as it goes, or `original`; that is in
+    float16, `original bfloat16` is for processors without it (`machine.original_setting`)."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def original(self) -> bool:
+        """Whether it is done the original's way."""
+        return self.setting.startswith("original")
 
     @property
     def dtype(self) -> str:
         """Of matrix products: the original's autocast is in half precision."""
-        return "float16" if self.setting == "original" else self.setting
+        return {"original": "float16", "original bfloat16": "bfloat16"}.get(self.setting, self.setting)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

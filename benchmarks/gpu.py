@@ -17,8 +17,8 @@ from benchmarks.contest import Ended, Measured, Side, Work, Worker, measured, to
 from benchmarks.formulas import backbone_flops, decoder_flops, encoder_flops, matmul_flops, train_flops
 from copgen_jax.config import PRESETS, preset
 from copgen_jax.errors import InputError
-from copgen_jax.model import build_backbone
 from copgen_jax.training.cost import estimate_cost
+from copgen_jax.training.step import training_backbone
 
 ROUNDS = 5
 LONG = 5.0
@@ -93,7 +93,7 @@ def run(quick: bool, seconds: float = 600.0, **options: Any) -> Iterator[Result]
 
 def _is_quick(work: Work) -> bool:
     """PyTorch's compiler takes its time."""
-    return work.side == "jax" or work.setting == "original" or work.task == "matmul"
+    return work.side == "jax" or work.original or work.task == "matmul"
 
 
 def _stages(sizes: Sizes) -> Iterator[Stage]:
@@ -295,7 +295,7 @@ def _result(sizes: Sizes, contest: _Contest) -> Result:
 def _row(name: str, work: Work, one: Measured, limit: float | None, opponents: dict[str, float]) -> dict[str, Any]:
     repeat = work.options.get("repeat", 1)
     # The original's autoencoders are float32, and so have no part of that limit.
-    half = work.dtype != "float32" and (work.setting != "original" or work.task not in ("encode", "decode"))
+    half = work.dtype != "float32" and (not work.original or work.task not in ("encode", "decode"))
     in_limit = limit if half else None
     details = one.details
     planned = (
@@ -340,7 +340,7 @@ def _flops(work: Work) -> float:
 
 
 def _formula(work: Work) -> float:
-    backbone = build_backbone(
+    backbone = training_backbone(
         preset(work.size),
         dtype=work.setting,
         attention=work.options.get("attention", "plain"),

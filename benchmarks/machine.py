@@ -23,6 +23,22 @@ def processor_name() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
+def original_setting() -> str:
+    """`original`, or with bfloat16 in place of float16 on a processor that has only the former in its instructions.
+
+    PyTorch then computes float16 a hundred times slower than either, which no user would do.
+    """
+    return "original" if {"avx512_fp16", "amx_fp16", "asimdhp"} & _instructions() else "original bfloat16"
+
+
+def _instructions() -> set[str]:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return set()
+    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith(("flags", "Features"))), set())
+
+
 @dataclasses.dataclass(frozen=True)
 class Watch:
     """Begun before measuring; `load` afterwards says how much of the machine others took meanwhile."""

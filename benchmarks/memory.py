@@ -120,10 +120,11 @@ def _predicted(case: Case) -> int:
     from copgen_jax.memory import sample_bytes
     from copgen_jax.model import build_autoencoder, build_backbone
     from copgen_jax.training.cost import estimate_cost, parameter_count
+    from copgen_jax.training.step import training_backbone
 
     config = preset(case.size)
     if case.task == "train":
-        backbone = build_backbone(config, remat=case.remat)  # pyright: ignore[reportArgumentType]
+        backbone = training_backbone(config, remat=case.remat)  # pyright: ignore[reportArgumentType]
         alone = {"accumulation": 1, "devices": 1, "fsdp": 1, "platform": jax.default_backend()}
         return estimate_cost(backbone, batch_size=case.batch, **alone).memory
     if case.task == "generate":

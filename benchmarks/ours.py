@@ -20,10 +20,11 @@ from copgen_jax.diffusion.objective import Objective
 from copgen_jax.diffusion.schedule import NoiseSchedule
 from copgen_jax.model import build_autoencoder, build_backbone
 from copgen_jax.nn.backbone import Backbone
+from copgen_jax.nn.layers import matmul
 from copgen_jax.sampling import make_sampler, sample_keys
 from copgen_jax.training.config import OptimiserConfig
 from copgen_jax.training.optimiser import make_optimiser, start_state
-from copgen_jax.training.step import make_train_step
+from copgen_jax.training.step import make_train_step, training_backbone
 from copgen_jax.types import Params
 
 Built = tuple[Callable[[], Any], dict[str, Any]]
@@ -119,14 +120,14 @@ def _forward(work: Work, config: ModelConfig) -> Built:
 
 def _train(work: Work, config: ModelConfig) -> Built:
     """A whole step: posterior and noise drawn, gradient, AdamW, average."""
-    backbone = build_backbone(
+    backbone = training_backbone(
         config,
         dtype=work.setting,
         attention=work.options.get("attention", "plain"),
         remat=work.options.get("remat", "none"),
     )
     if work.options.get("written_out"):
-        backbone = backbone.clone(written_out=backbone.depth)
+        backbone = backbone.clone(loop=False)
     optimiser = OptimiserConfig()
     step = make_train_step(backbone, Objective(schedule=NoiseSchedule(config.schedule)), optimiser, seed=0)
     rng = np.random.default_rng(2)
@@ -199,7 +200,7 @@ def _matmul(work: Work, _: ModelConfig) -> Built:
     rows, inner, columns = work.options["shape"]
     rng = np.random.default_rng(4)
     a, b = (jnp.asarray(rng.standard_normal(s, np.float32), work.setting) for s in ((rows, inner), (inner, columns)))
-    return _once_for_all(lambda a, b: a @ b, a, b, repeat=work.options.get("repeat", 1))
+    return _once_for_all(matmul, a, b, repeat=work.options.get("repeat", 1))
 
 
 def _convolution(work: Work, _: ModelConfig) -> Built:
@@ -230,5 +231,4 @@ TASKS: dict[str, Callable[[Work, ModelConfig], Built]] = {
 
 def unrolled(config: ModelConfig) -> Backbone:
     """The backbone with its blocks one after another: XLA's cost analysis counts the body of a loop once."""
-    backbone = build_backbone(config)
-    return backbone.clone(written_out=backbone.depth)
+    return build_backbone(config, loop=False)

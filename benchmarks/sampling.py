@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks import Result
-from benchmarks.backbone import timing
-from benchmarks.contest import Measured, Work, contest
+from benchmarks.backbone import beside_torch, timing
+from benchmarks.contest import Work, contest
+from benchmarks.machine import original_setting
 from copgen_jax.config import PRESETS, preset
 
 GIVEN = ("DEM", "LULC")
@@ -57,20 +58,24 @@ def run(
 
 def _row(size: str, batch: int, evaluations: int, contestant: str, **columns: Any) -> dict[str, Any]:
     empty = ("s per sample", "s least", "s median", "spread", "CPU s", "s first", "peak MB", "rounds")
-    parts = ("network", "solver", "decoders", "rest", "times fastest PyTorch")
+    parts = ("network", "solver", "decoders", "rest")
+    beside = ("times PyTorch original", "times PyTorch, same type", "times fastest PyTorch")
     return {
         "size": size,
         "batch": batch,
         "evaluations": evaluations,
         "contestant": contestant,
-        **dict.fromkeys((*empty, *parts)),
+        **dict.fromkeys((*empty, *parts, *beside)),
         **columns,
     }
 
 
 def _beside_torch(size: str, batch: int, evaluations: int, rounds: int, quick: bool) -> list[dict[str, Any]]:
     options = {"evaluations": evaluations}
-    settings = [("jax", "float32"), ("torch", "original"), ("torch", "float32")]
+    kinds = ("float32", "bfloat16")
+    settings = [("jax", "float32"), ("torch", original_setting())]
+    if not quick:
+        settings += [("jax", "bfloat16"), *(("torch", kind) for kind in kinds)]
     contestants = {
         f"{'JAX' if side == 'jax' else 'PyTorch'} {setting}": Work(
             side=side,  # pyright: ignore[reportArgumentType]
@@ -80,22 +85,21 @@ def _beside_torch(size: str, batch: int, evaluations: int, rounds: int, quick: b
             setting=setting,
             options=options,
         )
-        for side, setting in (settings[:2] if quick else settings)
+        for side, setting in settings
     }
-    if size == "base":
-        # Minutes for every repetition.
-        del contestants["PyTorch original"]
     found = contest(contestants, rounds=rounds, seconds=60.0)
-    fastest = min((m.least for name, m in found.items() if name.startswith("PyTorch")), default=None)
-
-    def columns(measured: Measured) -> dict[str, Any]:
-        return {
+    return [
+        _row(
+            size,
+            batch,
+            evaluations,
+            name,
             **timing(measured),
-            "s per sample": measured.least / batch,
-            "times fastest PyTorch": fastest / measured.least if fastest else None,
-        }
-
-    return [_row(size, batch, evaluations, name, **columns(measured)) for name, measured in found.items()]
+            **{"s per sample": measured.least / batch},
+            **beside_torch(contestants, found, name),
+        )
+        for name, measured in found.items()
+    ]
 
 
 def _whole_way(size: str, members: int, evaluations: int) -> dict[str, Any]:

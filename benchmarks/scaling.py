@@ -108,15 +108,14 @@ def compile_for(size: str, fsdp: int) -> tuple[str, int]:
     from benchmarks.ours import random_latents
     from copgen_jax.diffusion.objective import Objective
     from copgen_jax.diffusion.schedule import NoiseSchedule
-    from copgen_jax.model import build_backbone
     from copgen_jax.parallel import batch_sharding, make_mesh, replicated, state_shardings
     from copgen_jax.training.checkpointing import abstract_state
     from copgen_jax.training.config import OptimiserConfig
     from copgen_jax.training.optimiser import make_optimiser, start_state
-    from copgen_jax.training.step import make_train_step
+    from copgen_jax.training.step import make_train_step, training_backbone
 
     config = preset(size)
-    backbone, mesh, optimiser = build_backbone(config), make_mesh(fsdp=fsdp), OptimiserConfig()
+    backbone, mesh, optimiser = training_backbone(config), make_mesh(fsdp=fsdp), OptimiserConfig()
     times = {name: np.zeros(1, np.float32) for name in config.modalities.names}
 
     def initial() -> Any:

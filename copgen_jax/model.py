@@ -68,9 +68,14 @@ class Model:
 
 
 def build_backbone(
-    config: ModelConfig, *, dtype: str = "float32", attention: Implementation = "plain", remat: Remat = "none"
+    config: ModelConfig,
+    *,
+    dtype: str = "float32",
+    attention: Implementation = "plain",
+    remat: Remat = "none",
+    loop: bool = True,
 ) -> Backbone:
-    """The backbone module of a configuration.
+    """The backbone module of a configuration; see `Backbone` for the options.
 
     Raises:
         InputError: the configuration is of autoencoders only.
@@ -83,6 +88,7 @@ def build_backbone(
         dtype=jnp.dtype(dtype),
         attention=attention,
         remat=remat,
+        loop=loop,
     )
 
 

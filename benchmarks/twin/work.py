@@ -1,7 +1,7 @@
 """What the twin does in benchmarks: the tasks of `benchmarks/ours.py`, in two settings.
 
 `original`: as the published code runs: float16 autocast with attention in float32, activation checkpointing in
-training, nothing compiled (a CPU that has float16 instructions runs this too).
+training, nothing compiled; `original bfloat16` the same in bfloat16, for processors without float16 instructions.
 `float32`, `bfloat16`, `float16`: as fast as PyTorch goes in this type: autocast, fused attention, `torch.compile` (each
 kind of block once), channels-last convolutions, the fused AdamW, no checkpointing; on a GPU products of float32
 matrices by its short float32 (TF32), and with the option `attention: cudnn` cuDNN's attention before PyTorch's own.
@@ -48,7 +48,7 @@ def build(work: Work) -> Built:
 
     def once() -> None:
         # Settings of the whole process, and work in another setting may have been done before.
-        torch.set_float32_matmul_precision("highest" if work.setting == "original" else "high")
+        torch.set_float32_matmul_precision("highest" if work.original else "high")
         with sdpa_kernel(kernels, set_priority=True):
             do()
         if DEVICE.type == "cuda":
@@ -92,7 +92,7 @@ def _latent_shape(modality: Modality, batch: int) -> tuple[int, ...]:
 
 
 def _backbone(work: Work, config: ModelConfig) -> TwinBackbone:
-    original = work.setting == "original"
+    original = work.original
     assert config.backbone is not None
     twin = TwinBackbone(
         config.modalities,
@@ -134,7 +134,7 @@ def _train(work: Work, config: ModelConfig) -> Callable[[], Any]:
         lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
-        fused=work.setting != "original",
+        fused=not work.original,
     )
     scaler = torch.amp.GradScaler(DEVICE.type, enabled=work.dtype == "float16")
     schedule = NoiseSchedule(ScheduleConfig())
@@ -212,11 +212,11 @@ def _autoencode(work: Work, config: ModelConfig) -> Callable[[], Any]:
             channels=modality.channels,
             latent_channels=modality.latent_channels,
             **dataclasses.asdict(config.autoencoders[name]),
-            fused_attention=work.setting != "original",
+            fused_attention=not work.original,
         ).to(DEVICE)
         height, width, channels = modality.image_shape if work.task == "encode" else modality.latent_shape
         values = torch.randn(work.batch, channels, height, width, device=DEVICE)
-        if work.setting != "original":
+        if not work.original:
             twin, values = twin.to(memory_format=torch.channels_last), values.to(memory_format=torch.channels_last)  # pyright: ignore
             if work.options.get("compile", True):
                 _compiled(twin, Residual)
@@ -224,7 +224,7 @@ def _autoencode(work: Work, config: ModelConfig) -> Callable[[], Any]:
 
     def do() -> Any:
         # The original decodes and encodes in float32.
-        with torch.inference_mode(), contextlib.nullcontext() if work.setting == "original" else _autocast(work):
+        with torch.inference_mode(), contextlib.nullcontext() if work.original else _autocast(work):
             return [run(values) for run, values in parts]
 
     return do

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from copgen_jax.errors import InputError
-from copgen_jax.nn.layers import KEPT
+from copgen_jax.nn.layers import KEPT, written_transposed
 from copgen_jax.types import Array, Float
 
 Implementation = Literal["plain", "cudnn"]
@@ -86,17 +86,33 @@ def _mix(
 def _mix_backward(
     query: Array, key: Array, value: Array, out: Array, log_total: Array, gradient: Array
 ) -> tuple[Array, Array, Array]:
-    """Gradients of query, key and value."""
-    logits = jnp.einsum("...qd,...kd->...qk", query, key, preferred_element_type=jnp.float32)
-    weights = jnp.exp(logits - log_total)
-    of_weights = jnp.einsum("...qd,...kd->...qk", gradient, value, preferred_element_type=jnp.float32)
-    along = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1, keepdims=True)
+    """Gradients of query, key and value. Logits are made transposed, so that no large matrix has to be."""
+    logits = jnp.einsum("...kd,...qd->...kq", key, query, preferred_element_type=jnp.float32)
+    weights = jnp.exp(logits - log_total.mT)
+    of_weights = jnp.einsum("...kd,...qd->...kq", value, gradient, preferred_element_type=jnp.float32)
+    along = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)[..., None, :]
     of_logits = (weights * (of_weights - along)).astype(query.dtype)
-    return (
-        jnp.einsum("...qk,...kd->...qd", of_logits, key),
-        jnp.einsum("...qk,...qd->...kd", of_logits, query),
-        jnp.einsum("...qk,...qd->...kd", weights.astype(value.dtype), gradient),
+    of_query = written_transposed(
+        jnp.einsum("...dk,...kq->...dq", written_transposed(key), of_logits, preferred_element_type=jnp.float32)
     )
+    of_key = jnp.einsum("...kq,...qd->...kd", of_logits, query, preferred_element_type=jnp.float32)
+    of_value = jnp.einsum(
+        "...kq,...qd->...kd", weights.astype(value.dtype), gradient, preferred_element_type=jnp.float32
+    )
+    return of_query.astype(query.dtype), of_key.astype(key.dtype), of_value.astype(value.dtype)
+
+
+@jax.custom_vjp
+def queries_keys_values(
+    qkv: Float[Array, "B N 3 heads dim"],
+) -> tuple[Float[Array, "B N heads dim"], Float[Array, "B N heads dim"], Float[Array, "B N heads dim"]]:
+    """The three parts of one product; their gradients are stacked, not padded and added."""
+    return qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+
+
+queries_keys_values.defvjp(
+    lambda qkv: (queries_keys_values(qkv), None), lambda _, gradients: (jnp.stack(gradients, axis=2),)
+)
 
 
 def _heads_first(x: Float[Array, "B N heads dim"]) -> Float[Array, "heads B N dim"]:

@@ -20,8 +20,8 @@ import numpy as np
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality, ModalitySet
-from copgen_jax.nn.attention import Implementation, attention
-from copgen_jax.nn.layers import KEPT, LayerNorm, fan_in_uniform, gelu, patchify, product, unpatchify
+from copgen_jax.nn.attention import Implementation, attention, queries_keys_values
+from copgen_jax.nn.layers import KEPT, Dense, LayerNorm, fan_in_uniform, patchify, unpatchify
 from copgen_jax.types import Array, Float, Latents, Timesteps
 
 MAX_PERIOD = 10_000.0
@@ -62,27 +62,17 @@ class Block(nn.Module):
             assert skip is not None
             with jax.named_scope("join"):
                 joined = jnp.concatenate([x, skip], axis=-1)
-                x = LayerNorm(name="norm_join")(self._dense(width, "join")(joined))
+                x = LayerNorm(name="norm_join")(Dense(width, self.dtype, name="join")(joined))
         with jax.named_scope("attention"):
-            qkv = self._dense(3 * width, "qkv", use_bias=False)(x)
+            qkv = Dense(3 * width, self.dtype, use_bias=False, name="qkv")(x)
             qkv = qkv.reshape(batch, tokens, 3, self.heads, width // self.heads)
-            heads = attention(qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2], implementation=self.attention)
-            attended = self._dense(width, "proj")(heads.reshape(batch, tokens, width))
+            heads = attention(*queries_keys_values(qkv), implementation=self.attention)
+            attended = Dense(width, self.dtype, name="proj")(heads.reshape(batch, tokens, width))
             x = LayerNorm(name="norm_attention")(x + attended)
         with jax.named_scope("mlp"):
-            hidden = gelu(self._dense(self.mlp_ratio * width, "mlp_in")(x))
-            x = LayerNorm(name="norm_mlp")(x + self._dense(width, "mlp_out")(hidden))
+            hidden = Dense(self.mlp_ratio * width, self.dtype, name="mlp_in")(x)
+            x = LayerNorm(name="norm_mlp")(x + Dense(width, self.dtype, after_gelu=True, name="mlp_out")(hidden))
         return x, x
-
-    def _dense(self, features: int, name: str, use_bias: bool = True) -> nn.Dense:
-        return nn.Dense(
-            features,
-            use_bias=use_bias,
-            dtype=self.dtype,
-            kernel_init=nn.initializers.normal(0.02),
-            dot_general=product,
-            name=name,
-        )
 
 
 class Backbone(nn.Module):
@@ -101,13 +91,9 @@ class Backbone(nn.Module):
     """Compute dtype of matrix products; parameters, statistics and softmax stay float32."""
     attention: Implementation = "plain"
     remat: Remat = "none"
-    written_out: int = 6
-    """Largest depth at which blocks follow each other instead of a loop: few compile as fast, and nothing is copied."""
-
-    @property
-    def loops(self) -> bool:
-        """Whether blocks are a loop; rematerialised ones always are, or XLA would undo it."""
-        return self.remat != "none" or self.depth > self.written_out
+    loop: bool = True
+    """Whether blocks are a loop, or written out one after another: that copies nothing for the gradient, but compiles
+    longer. Rematerialised ones always are a loop, or XLA would undo it."""
 
     @nn.compact
     def __call__(self, latents: Latents, timesteps: Timesteps) -> dict[str, Array]:
@@ -196,7 +182,7 @@ class Backbone(nn.Module):
             split_rngs={"params": True},
             length=self.depth // 2,
             reverse=reverse,
-            unroll=not self.loops,
+            unroll=not self.loop and self.remat == "none",
         )
         return stack(**self._block_options(joins_skip=joins_skip), name=name)
 

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
+from jax.experimental.layout import Layout, with_layout_constraint
 
 from copgen_jax.types import Array, Float
 
@@ -29,54 +30,90 @@ def fan_in_uniform(fan_in: int) -> nn.initializers.Initializer:
     return initialise
 
 
-def product(
-    x: Float[Array, "*batch i"], kernel: Float[Array, "i o"], _axes: Any = None, precision: Any = None, **_: Any
-) -> Float[Array, "*batch o"]:
-    """x @ kernel as `nn.Dense(dot_general=product)` takes it; the kernel's gradient is one product of matrices.
+class Dense(nn.Module):
+    """x @ kernel + bias in `dtype`, like `nn.Dense`, or gelu(x) @ kernel + bias (`after_gelu`).
 
-    Left to itself the gradient contracts two axes and is transposed afterwards, which XLA does on CPUs at half speed.
+    Its gradient is made of plain products and sums of matrices. Left to itself it contracts two axes and is transposed
+    afterwards, which XLA does on CPUs at half speed.
     """
-    return checkpoint_name(_product(precision, x, kernel), KEPT)
+
+    features: int
+    dtype: Any
+    use_bias: bool = True
+    after_gelu: bool = False
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*batch i"]) -> Float[Array, "*batch o"]:
+        """Kernels start from a normal distribution of 0.02, biases from zero."""
+        shape = (x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, shape[1:], jnp.float32) if self.use_bias else None
+        return checkpoint_name(_affine(self.after_gelu, x.astype(self.dtype), kernel, bias), KEPT)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
-def _product(precision: Any, x: Array, kernel: Array) -> Array:
-    return jnp.matmul(x, kernel, precision=precision)
+def _affine(after_gelu: bool, x: Array, kernel: Array, bias: Array | None) -> Array:
+    y = matmul(gelu(x) if after_gelu else x, kernel)
+    return y if bias is None else y + _last(bias, y).astype(y.dtype)
 
 
-def _product_forward(precision: Any, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _product(precision, x, kernel), (x, kernel)
+def _affine_forward(after_gelu: bool, x: Array, kernel: Array, bias: Array | None) -> tuple[Array, tuple[Any, ...]]:
+    return _affine(after_gelu, x, kernel, bias), (x, kernel, bias is not None)
 
 
-def _product_backward(precision: Any, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array]:
-    x, kernel = saved
+def _affine_backward(after_gelu: bool, saved: tuple[Any, ...], gradient: Array) -> tuple[Array, Array, Array | None]:
+    x, kernel, has_bias = saved
     rows, gradients = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    of_x = jnp.matmul(gradients, kernel.T, precision=precision)
-    return of_x.reshape(x.shape), jnp.matmul(rows.T, gradients, precision=precision)
+    of_rows = matmul(gradients, kernel, transposed=True)
+    if after_gelu:
+        rows, slope = _gelu_and_slope(rows)
+        of_rows = (of_rows.astype(jnp.float32) * slope).astype(x.dtype)
+    of_bias = gradients.sum(0, dtype=jnp.float32) if has_bias else None
+    return of_rows.reshape(x.shape), matmul(written_transposed(rows), gradients), of_bias
 
 
-_product.defvjp(_product_forward, _product_backward)
+_affine.defvjp(_affine_forward, _affine_backward)
 
 
-@jax.custom_vjp
+def matmul(a: Float[Array, "*batch m k"], b: Float[Array, "*matrix"], *, transposed: bool = False) -> Array:
+    """a @ b, or a @ b.T, in their dtype; sums are in float32.
+
+    A CPU is asked for float32 and rounds afterwards: asked for bfloat16, XLA turns the matrices into float32 first and
+    leaves the processor's own products of bfloat16 unused.
+    """
+    dimensions = (((a.ndim - 1,), (1 if transposed else 0,)), ((), ()))
+
+    def on_cpu(a: Array, b: Array) -> Array:
+        return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32).astype(a.dtype)
+
+    return jax.lax.platform_dependent(a, b, cpu=on_cpu, default=lambda a, b: jax.lax.dot_general(a, b, dimensions))
+
+
+def written_transposed(x: Float[Array, "*batch m n"]) -> Float[Array, "*batch n m"]:
+    """The transposed matrix, on a CPU row after row in memory: XLA's fast products take their left side only so."""
+    rows = Layout(major_to_minor=tuple(range(x.ndim)))
+
+    def on_cpu(x: Array) -> Array:
+        # Both are stated, or the transposition would become part of a product that is before or after it.
+        return with_layout_constraint(with_layout_constraint(x, rows).mT, rows)
+
+    return jax.lax.platform_dependent(x, cpu=on_cpu, default=lambda x: x.mT)
+
+
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016), exactly; only x is saved."""
-    wide = x.astype(jnp.float32)
-    return (wide * _normal_distribution(wide)).astype(x.dtype)
+    """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016), exactly.
+
+    By erf, as PyTorch's GELU; by erfc, as `nn.gelu`, digits are gained far below zero at twice the time.
+    """
+    return _gelu_and_slope(x)[0]
 
 
-def _gelu_backward(x: Array, gradient: Array) -> tuple[Array]:
+def _gelu_and_slope(x: Array) -> tuple[Array, Array]:
+    """GELU in the dtype of x, and its derivative Phi(x) + x phi(x) in float32."""
     wide = x.astype(jnp.float32)
+    below = 0.5 * (1.0 + jax.lax.erf(wide * math.sqrt(0.5)))
     density = jnp.exp(-0.5 * jnp.square(wide)) / math.sqrt(2 * math.pi)
-    return ((gradient.astype(jnp.float32) * (_normal_distribution(wide) + wide * density)).astype(x.dtype),)
-
-
-def _normal_distribution(x: Array) -> Array:
-    """By erf, as PyTorch's GELU; by erfc, as `nn.gelu`, digits are gained far below zero at twice the time."""
-    return 0.5 * (1.0 + jax.lax.erf(x * math.sqrt(0.5)))
-
-
-gelu.defvjp(lambda x: (gelu(x), x), _gelu_backward)
+    return (wide * below).astype(x.dtype), below + wide * density
 
 
 class LayerNorm(nn.Module):

@@ -18,7 +18,6 @@ from copgen_jax.data.pipeline import Batches
 from copgen_jax.diffusion.objective import Objective
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import ModalitySet
-from copgen_jax.model import build_backbone
 from copgen_jax.nn.backbone import Backbone
 from copgen_jax.parallel import choose_fsdp, device_memory, make_mesh, replicated
 from copgen_jax.progress import Track, silently
@@ -38,7 +37,7 @@ from copgen_jax.training.metrics import Row
 from copgen_jax.training.optimiser import TrainState, make_optimiser, start_state
 from copgen_jax.training.run import RunDirectory
 from copgen_jax.training.samples import HeldOut, open_held_out, sheets_of_samples
-from copgen_jax.training.step import StepReport, make_train_step
+from copgen_jax.training.step import StepReport, make_train_step, training_backbone
 from copgen_jax.training.train import Step, compile_step
 from copgen_jax.training.worldlatents import WorldBatches, world_latent_space, world_modalities
 
@@ -190,7 +189,7 @@ def plan_backbone(
 
         check_fits(init, load_config(init), model)
         check_latent_space(init, data["latent_space"], model.modalities, data.get(LATENTS, {}))
-    backbone = build_backbone(model, dtype=training.dtype, attention=training.attention, remat=training.remat)
+    backbone = training_backbone(model, dtype=training.dtype, attention=training.attention, remat=training.remat)
     devices = jax.device_count()
     fsdp = training.habits.fsdp or choose_fsdp(STATE_BYTES * parameter_count(backbone), device_memory(), devices)
     mesh = make_mesh(fsdp=fsdp)

@@ -117,7 +117,7 @@ def kept_per_sample(backbone: Backbone, platform: str) -> int:
     """
     hidden, joins = backbone.mlp_ratio, backbone.depth // 2
     block, join = 9 + 2 * hidden, 3
-    whole = block + (1 if backbone.loops else hidden)
+    whole = block + (1 if backbone.loop else hidden)
     of_block, of_join = {"none": (whole, join), "dots": (7 + hidden, 2), "full": (1, 1)}[backbone.remat]
     kept = (backbone.depth + 1) * of_block + joins * of_join
     again = 0 if backbone.remat == "none" else block + join - of_block - of_join

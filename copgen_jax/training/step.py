@@ -18,11 +18,13 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding, PartitionSpec
 
+from copgen_jax.config import ModelConfig
 from copgen_jax.diffusion.objective import Example, Loss, Objective, draw_example, weighted_error
 from copgen_jax.diffusion.schedule import NETWORK_TIME
 from copgen_jax.modalities import ModalitySet
-from copgen_jax.model import latents_from_moments
-from copgen_jax.nn.backbone import Backbone
+from copgen_jax.model import build_backbone, latents_from_moments
+from copgen_jax.nn.attention import Implementation
+from copgen_jax.nn.backbone import Backbone, Remat
 from copgen_jax.nn.layers import LayerNorm
 from copgen_jax.parallel import DATA, FSDP
 from copgen_jax.training.config import OptimiserConfig
@@ -34,6 +36,17 @@ POSTERIOR, NOISE = 0, 1
 
 TIME_BINS = 10
 """Equal parts of the network time for which the error is reported."""
+
+_WRITTEN_OUT = 8
+"""Depth up to which blocks are no loop: they compile as fast, and what gradients need is not copied in and out."""
+
+
+def training_backbone(
+    config: ModelConfig, *, dtype: str = "float32", attention: Implementation = "plain", remat: Remat = "none"
+) -> Backbone:
+    """The backbone as training runs it; see `copgen_jax.model.build_backbone`."""
+    deep = config.backbone is None or config.backbone.depth > _WRITTEN_OUT
+    return build_backbone(config, dtype=dtype, attention=attention, remat=remat, loop=deep or remat != "none")
 
 
 @jax.tree_util.register_dataclass

@@ -7,10 +7,10 @@ import pytest
 
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import TINY
-from copgen_jax.nn.attention import attention
+from copgen_jax.nn.attention import attention, queries_keys_values
 from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.nn.backbone import Backbone
-from copgen_jax.nn.layers import GroupNorm, LayerNorm, gelu, patchify, product, unpatchify
+from copgen_jax.nn.layers import Dense, GroupNorm, LayerNorm, gelu, patchify, unpatchify, written_transposed
 
 
 def inputs(modalities, batch=2, seed=0):
@@ -42,14 +42,40 @@ def plain_layer_norm(x, scale, bias):
     return centred / jnp.sqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5) * scale + bias
 
 
+def plain_attention(query, key, value):
+    weights = jax.nn.softmax(jnp.einsum("bqhd,bkhd->bhqk", query, key) / query.shape[-1] ** 0.5)
+    return jnp.einsum("bhqk,bkhd->bqhd", weights, value)
+
+
 STATED = {
     "LayerNorm": (
         lambda x, scale, bias: LayerNorm().apply({"params": {"scale": scale, "bias": bias}}, x),
         plain_layer_norm,
         [(3, 5, 6), (6,), (6,)],
     ),
-    "gelu": (gelu, lambda x: x * jax.scipy.stats.norm.cdf(x), [(3, 5, 6)]),
-    "product": (product, lambda x, kernel: jnp.einsum("bni,io->bno", x, kernel), [(3, 5, 6), (6, 4)]),
+    "Dense": (
+        lambda x, kernel, bias: Dense(4, jnp.float32).apply({"params": {"kernel": kernel, "bias": bias}}, x),
+        lambda x, kernel, bias: jnp.einsum("bni,io->bno", x, kernel) + bias,
+        [(3, 5, 6), (6, 4), (4,)],
+    ),
+    "Dense without bias": (
+        lambda x, kernel: Dense(4, jnp.float32, use_bias=False).apply({"params": {"kernel": kernel}}, x),
+        lambda x, kernel: jnp.einsum("bni,io->bno", x, kernel),
+        [(3, 5, 6), (6, 4)],
+    ),
+    "Dense after gelu": (
+        lambda x, kernel, bias: Dense(4, jnp.float32, after_gelu=True).apply(
+            {"params": {"kernel": kernel, "bias": bias}}, x
+        ),
+        lambda x, kernel, bias: jnp.einsum("bni,io->bno", x * jax.scipy.stats.norm.cdf(x), kernel) + bias,
+        [(3, 5, 6), (6, 4), (4,)],
+    ),
+    "attention": (attention, plain_attention, [(2, 7, 3, 4)] * 3),
+    "queries_keys_values": (
+        lambda qkv: jnp.concatenate(queries_keys_values(qkv), axis=1),
+        lambda qkv: qkv.transpose(0, 2, 1, 3, 4).reshape(2, 21, 5, 4),
+        [(2, 7, 3, 5, 4)],
+    ),
 }
 """Name -> (function that states its gradient, its definition, shapes of the arguments)."""
 
@@ -71,14 +97,38 @@ def test_stated_gradients_are_those_of_the_definition(name):
 
 
 def test_stated_gradients_keep_the_dtype_of_their_input():
-    x, kernel = jnp.ones((2, 3, 4), jnp.bfloat16), jnp.ones((4, 5), jnp.bfloat16)
+    x = jnp.ones((2, 3, 4), jnp.bfloat16)
     for function in (
         gelu,
-        lambda x: product(x, kernel),
+        lambda x: Dense(5, jnp.bfloat16).init_with_output(jax.random.key(0), x)[0],
+        lambda x: Dense(5, jnp.bfloat16, after_gelu=True).init_with_output(jax.random.key(0), x)[0],
         lambda x: LayerNorm().init_with_output(jax.random.key(0), x)[0],
     ):
         out, back = jax.vjp(function, x)
         assert (out.dtype, back(out)[0].dtype) == (jnp.bfloat16, jnp.bfloat16)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_a_transposed_matrix_is_the_same_numbers(dtype):
+    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 5, 6)), dtype)
+    np.testing.assert_array_equal(jax.jit(written_transposed)(x), np.swapaxes(x, 1, 2))
+
+
+def test_a_gradient_in_bfloat16_is_near_that_in_float32(params):
+    latents, times = inputs(TINY)
+
+    def gradient(dtype, loop):
+        def loss(p):
+            predictions = tiny(dtype=dtype, loop=loop).apply({"params": p}, latents, times)
+            return sum(jnp.square(y).mean() for y in predictions.values())
+
+        return jax.tree.leaves(jax.jit(jax.grad(loss))(params))
+
+    exact = gradient(jnp.float32, True)
+    for loop in (True, False):
+        for one, other in zip(gradient(jnp.bfloat16, loop), exact, strict=True):
+            assert one.dtype == jnp.float32
+            assert 0 < float(jnp.abs(one - other).max()) < 0.05 * max(float(jnp.abs(other).max()), 1e-3)
 
 
 def test_group_norm_keeps_its_digits_on_a_large_mean():
@@ -143,7 +193,7 @@ def test_what_is_kept_is_not_computed_again(params):
 
         return jax.jit(jax.grad(loss)).lower(params).as_text().count("stablehlo.dot_general")
 
-    everything, dots, full = (products(tiny(written_out=0, remat=remat)) for remat in ("none", "dots", "full"))
+    everything, dots, full = (products(tiny(remat=remat)) for remat in ("none", "dots", "full"))
     assert dots == everything
     assert full - dots == (4 + 4 + 5) + 3 * 2
 
@@ -151,14 +201,14 @@ def test_what_is_kept_is_not_computed_again(params):
 def test_the_program_does_not_grow_with_depth():
     latents, times = inputs(TINY)
 
-    def lines(depth):
-        backbone = Backbone(modalities=TINY, width=32, depth=depth, heads=2)
+    def lines(depth, **options):
+        backbone = Backbone(modalities=TINY, width=32, depth=depth, heads=2, **options)
         shapes = jax.eval_shape(backbone.init, jax.random.key(0), latents, times)
         lowered = jax.jit(lambda p: backbone.apply(p, latents, times)).lower(shapes)
         return len(lowered.as_text().splitlines())
 
-    assert lines(Backbone.written_out + 2) == lines(20)
-    assert lines(Backbone.written_out) > lines(20)
+    assert lines(4) == lines(20)
+    assert lines(4, loop=False) > lines(20)
 
 
 def test_tokens_are_not_mixed_between_samples(params):
