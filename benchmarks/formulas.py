@@ -41,7 +41,7 @@ def encoder_flops(config: ModelConfig, name: str) -> float:
 
 
 def decoder_flops(config: ModelConfig, name: str) -> float:
-    """Decoding one latent of a modality."""
+    """Decoding one latent of a modality, as published; ours does `enlarging_saved` less."""
     sizes, modality = config.autoencoders[name], config.modalities[name]
     side, _, latents = modality.latent_shape
     width = sizes.base_width * sizes.multipliers[-1]
@@ -54,6 +54,17 @@ def decoder_flops(config: ModelConfig, name: str) -> float:
             side *= 2
             total += convolution(side, width, width)
     return total + convolution(side, width, modality.channels)
+
+
+def enlarging_saved(config: ModelConfig, name: str) -> float:
+    """What decoding leaves out where images are enlarged: four convolutions of 2x2 before for one of 3x3 after."""
+    sizes, (side, _, _) = config.autoencoders[name], config.modalities[name].latent_shape
+    saved = 0.0
+    for multiplier in reversed(sizes.multipliers[1:]):
+        width = sizes.base_width * multiplier
+        saved += convolution(2 * side, width, width) - 4 * 2.0 * (2 * side - 1) ** 2 * width**2
+        side *= 2
+    return saved
 
 
 def convolution(side: int, before: int, after: int) -> float:

@@ -24,6 +24,44 @@ def _convolution(features: int, fan_in: int, dtype: Any, name: str, **options) -
     return nn.Conv(features, (3, 3), dtype=dtype, kernel_init=initialise, bias_init=initialise, name=name, **options)
 
 
+class Enlarging(nn.Module):
+    """Every pixel twice in height and width, then a 3x3 convolution.
+
+    Three neighbours of a doubled pixel in a row are two pixels of the input: of each output pixel's nine products, four
+    with sums of weights remain. The four kinds of output pixel (even or odd row, even or odd column) are a 2x2
+    convolution of the input each.
+    """
+
+    dtype: Any
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B h w c"]) -> Float[Array, "B H W c"]:
+        """(B, h, w, c) -> (B, 2 h, 2 w, c)."""
+        batch, height, width, channels = x.shape
+        initialise = fan_in_uniform(9 * channels)
+        kernel = self.param("kernel", initialise, (3, 3, channels, channels), jnp.float32)
+        bias = self.param("bias", initialise, (channels,), jnp.float32)
+        x = x.astype(self.dtype)
+
+        def pixels(weights: Array, odd_row: int, odd_column: int) -> Array:
+            around = [(1 - odd_row, odd_row), (1 - odd_column, odd_column)]
+            axes = ("NHWC", "HWIO", "NHWC")
+            return jax.lax.conv_general_dilated(x, weights.astype(self.dtype), (1, 1), around, dimension_numbers=axes)
+
+        rows = [
+            jnp.stack([pixels(weights, i, j) for j, weights in enumerate(_halves(of_rows, axis=1))], axis=3)
+            for i, of_rows in enumerate(_halves(kernel, axis=0))
+        ]
+        y = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels)
+        return y + bias.astype(self.dtype).reshape(1, 1, 1, channels)
+
+
+def _halves(kernel: Array, *, axis: int) -> tuple[Array, Array]:
+    """Weights of an even output pixel, which sees its predecessor once and its own pixel twice, and of an odd one."""
+    before, own, after = jnp.split(kernel, 3, axis)
+    return jnp.concatenate([before, own + after], axis), jnp.concatenate([before + own, after], axis)
+
+
 def _pointwise(features: int, fan_in: int, dtype: Any, name: str) -> nn.Dense:
     """A 1x1 convolution, which is a Dense layer on the last axis."""
     initialise = fan_in_uniform(fan_in)
@@ -122,8 +160,7 @@ class Decoder(_Half):
             for i in range(self.blocks + 1):
                 x = self._block(level, f"up_{level}_block_{i}")(x)
             if level > 0:
-                enlarged = jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
-                x = self._conv(enlarged, x.shape[-1], f"up_{level}_upsample")
+                x = Enlarging(self.dtype, name=f"up_{level}_upsample")(x)
         return self._out(x, self.out_channels)
 
 

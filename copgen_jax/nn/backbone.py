@@ -138,10 +138,9 @@ class Backbone(nn.Module):
         return jnp.concatenate(sequence, axis=1) + position.astype(self.dtype)[None]
 
     def _heads(self, x: Float[Array, "B N d"]) -> dict[str, Array]:
-        predictions, start = {}, len(self.modalities)
-        for modality in self.modalities:
-            tokens = x[:, start : start + modality.tokens]
-            start += modality.tokens
+        predictions = {}
+        ends = np.cumsum([len(self.modalities), *(m.tokens for m in self.modalities)])
+        for modality, tokens in zip(self.modalities, jnp.split(x, ends[:-1], axis=1)[1:], strict=True):
             features = int(np.prod(modality.latent_shape)) // modality.tokens
             head = nn.Dense(
                 features, dtype=self.dtype, kernel_init=nn.initializers.normal(0.02), name=f"head_{modality.name}"

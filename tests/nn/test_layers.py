@@ -1,5 +1,6 @@
 """What no golden vector catches: digits on large means, precision options, compile size, gradients."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import TINY
 from copgen_jax.nn.attention import attention, queries_keys_values
-from copgen_jax.nn.autoencoder import Autoencoder
+from copgen_jax.nn.autoencoder import Autoencoder, Enlarging
 from copgen_jax.nn.backbone import Backbone
 from copgen_jax.nn.layers import Dense, GroupNorm, LayerNorm, gelu, patchify, unpatchify, written_transposed
 
@@ -227,6 +228,15 @@ def test_a_missing_modality_and_a_wrong_shape_are_named(params):
         tiny().apply({"params": params}, {k: v for k, v in latents.items() if k != "DEM"}, times)
     with pytest.raises(InputError, match="latents of DEM have shape"):
         tiny().apply({"params": params}, latents | {"DEM": latents["DEM"][:, :2]}, times)
+
+
+def test_enlarging_is_doubling_pixels_and_convolving():
+    rng = np.random.default_rng(0)
+    x, kernel, bias = (rng.standard_normal(s).astype(np.float32) for s in ((2, 4, 5, 3), (3, 3, 3, 3), (3,)))
+    enlarged = Enlarging(jnp.float32).apply({"params": {"kernel": kernel, "bias": bias}}, x)
+    doubled = x.repeat(2, axis=1).repeat(2, axis=2)
+    convolution = nn.Conv(3, (3, 3)).apply({"params": {"kernel": kernel, "bias": bias}}, doubled)
+    np.testing.assert_allclose(enlarged, convolution, atol=1e-5)
 
 
 def test_autoencoder_shapes_and_bfloat16():
