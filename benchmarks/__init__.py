@@ -27,6 +27,7 @@ BENCHMARKS = {
     "autoencoder": "encode and decode beside PyTorch, and the share of the measured convolution peak",
     "sampling": "seconds per sample from given rasters to written ones, and beside PyTorch",
     "memory": "peak memory of sampling and training, predicted and measured",
+    "flatness": "memory while 10,000 samples are drawn and written, of one place and of as many places",
     "checkpoint": "saving and restoring a training state and a model directory",
     "coldstart": "from the start of a process to the first sample, with and without the compilation cache",
     "scaling": "communication of a training step on simulated devices, and a model on paper of 8 to 512 GPUs",

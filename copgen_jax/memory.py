@@ -14,6 +14,7 @@ import jax
 
 from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
+from copgen_jax.modalities import Modality
 
 _MOST_PER_DEVICE = {"cpu": 4}
 """A CPU is busy with few samples; more only delay the first result."""
@@ -61,7 +62,14 @@ def estimate_memory(config: ModelConfig, networks: Iterable[str], *, dtype: str,
 def sample_bytes(config: ModelConfig, networks: Iterable[str], *, dtype: str = "float32") -> int:
     """Bytes that one sample adds at the widest point of the backbone or of the decoders of `networks`."""
     size = 4 if dtype == "float32" else 2
-    return max([_backbone_bytes(config, size), *(_autoencoder_bytes(config, name, size) for name in networks)])
+    return max([_backbone_bytes(config, size), *(_decoder_bytes(config, name, size) for name in networks)])
+
+
+def encode_bytes(config: ModelConfig, name: str, *, dtype: str = "float32") -> int:
+    """Bytes that one image of a modality adds at the widest point of its encoder: at full size, in the first blocks."""
+    autoencoder = config.autoencoders[name]
+    width = autoencoder.base_width * autoencoder.multipliers[0]
+    return _residual_bytes(config.modalities[name], width, 4 if dtype == "float32" else 2)
 
 
 def choose_batch(estimate: MemoryEstimate, *, items: int, asked: int | str) -> int:
@@ -97,14 +105,18 @@ def _backbone_bytes(config: ModelConfig, size: int) -> int:
     return skips + max(attention, mlp)
 
 
-def _autoencoder_bytes(config: ModelConfig, name: str, size: int) -> int:
-    """Feature maps alive in a residual block at full resolution: input, normalised (float32), output and way around."""
+def _decoder_bytes(config: ModelConfig, name: str, size: int) -> int:
+    """In the first residual block at full size, whose input still has the width of the level before."""
     if name not in config.autoencoders or not config.modalities[name].is_image:
         return 0
     autoencoder = config.autoencoders[name]
-    height, width, _ = config.modalities[name].image_shape
-    widest = autoencoder.base_width * max(autoencoder.multipliers[:2])
-    return height * width * widest * (3 * size + 2 * 4)
+    return _residual_bytes(config.modalities[name], autoencoder.base_width * max(autoencoder.multipliers[:2]), size)
+
+
+def _residual_bytes(modality: Modality, channels: int, size: int) -> int:
+    """Feature maps alive in a residual block at full size: input, normalised (float32), output and way around."""
+    height, width, _ = modality.image_shape
+    return height * width * channels * (3 * size + 2 * 4)
 
 
 def _available(device: Any) -> int:

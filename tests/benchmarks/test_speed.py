@@ -21,7 +21,7 @@ def benchmarks(*arguments):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [*SPEED, "evaluations"])
+@pytest.mark.parametrize("name", [*SPEED, "evaluations", "flatness"])
 def test_quick(name, tmp_path):
     if name == "serving":
         pytest.importorskip("flatbuffers")
