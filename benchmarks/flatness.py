@@ -70,10 +70,11 @@ def measure(model: str, places: int, members: int) -> dict[str, Any]:
     ]
     memory: list[int] = []
 
-    def watched(batches: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
-        for batch in batches:
+    def watched(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
+        del total, what
+        for item in items:
             memory.append(_status("VmRSS"))
-            yield batch
+            yield item
 
     with tempfile.TemporaryDirectory(prefix="copgen-flatness-") as folder:
         begun = time.perf_counter()

@@ -98,7 +98,11 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     encoder = load_encoder(
         model, plan.images, batch_size=arguments.batch_size, dtype=arguments.dtype, track=terminal.track
     )
-    terminal.say(f"{encoder.batch_size} patches at a time, {threads} threads read")
+    gigabytes = encoder.bytes_on_device / 1e9
+    terminal.say(
+        f"{encoder.batch_size} patches at a time, for which a device needs about {gigabytes:.2f} GB; "
+        f"{threads} threads read"
+    )
     encoded = encode(
         plan,
         encoder,

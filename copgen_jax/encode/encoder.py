@@ -15,6 +15,7 @@ import numpy as np
 from copgen_jax.checkpoints import load_model
 from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
+from copgen_jax.memory import encode_bytes
 from copgen_jax.modalities import ModalitySet
 from copgen_jax.model import Model
 from copgen_jax.parallel import batch_sharding, make_mesh, replicated
@@ -38,6 +39,13 @@ class Encoder:
     """Over all local devices, which it divides between."""
     dtype: str = "float32"
     _programs: dict[str, Any] = dataclasses.field(default_factory=dict, repr=False)
+
+    @property
+    def bytes_on_device(self) -> int:
+        """What one device needs by formula: parameters, and a batch of the modality that takes most."""
+        parameters = sum(leaf.nbytes for leaf in jax.tree.leaves(self.params))
+        each = max(encode_bytes(self.config, name, dtype=self.dtype) for name in self.params)
+        return parameters + self.batch_size // len(jax.local_devices()) * each
 
     def compile(self, name: str) -> None:
         """Compile the program of one modality, once, so that its first batch is as fast as the others."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from copgen_jax.errors import InputError
-from copgen_jax.nn.layers import KEPT, written_transposed
+from copgen_jax.nn.layers import KEPT, matmul, transposed_matmul
 from copgen_jax.types import Array, Float
 
 Implementation = Literal["plain", "cudnn"]
@@ -92,14 +92,8 @@ def _mix_backward(
     of_weights = jnp.einsum("...kd,...qd->...kq", value, gradient, preferred_element_type=jnp.float32)
     along = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)[..., None, :]
     of_logits = (weights * (of_weights - along)).astype(query.dtype)
-    of_query = written_transposed(
-        jnp.einsum("...dk,...kq->...dq", written_transposed(key), of_logits, preferred_element_type=jnp.float32)
-    )
-    of_key = jnp.einsum("...kq,...qd->...kd", of_logits, query, preferred_element_type=jnp.float32)
-    of_value = jnp.einsum(
-        "...kq,...qd->...kd", weights.astype(value.dtype), gradient, preferred_element_type=jnp.float32
-    )
-    return of_query.astype(query.dtype), of_key.astype(key.dtype), of_value.astype(value.dtype)
+    of_value = matmul(weights.astype(value.dtype), gradient)
+    return transposed_matmul(of_logits, key), matmul(of_logits, query), of_value
 
 
 @jax.custom_vjp

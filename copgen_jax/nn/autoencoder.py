@@ -46,7 +46,8 @@ class Enlarging(nn.Module):
         def pixels(weights: Array, odd_row: int, odd_column: int) -> Array:
             around = [(1 - odd_row, odd_row), (1 - odd_column, odd_column)]
             axes = ("NHWC", "HWIO", "NHWC")
-            return jax.lax.conv_general_dilated(x, weights.astype(self.dtype), (1, 1), around, dimension_numbers=axes)
+            kernel = weights.astype(self.dtype)
+            return jax.lax.conv_general_dilated(x, kernel, (1, 1), around, dimension_numbers=axes)  # pyright: ignore
 
         rows = [
             jnp.stack([pixels(weights, i, j) for j, weights in enumerate(_halves(of_rows, axis=1))], axis=3)

@@ -69,35 +69,47 @@ def _affine_backward(after_gelu: bool, saved: tuple[Any, ...], gradient: Array) 
         rows, slope = _gelu_and_slope(rows)
         of_rows = (of_rows.astype(jnp.float32) * slope).astype(x.dtype)
     of_bias = gradients.sum(0, dtype=jnp.float32) if has_bias else None
-    return of_rows.reshape(x.shape), matmul(written_transposed(rows), gradients), of_bias
+    return of_rows.reshape(x.shape), transposed_matmul(rows, gradients), of_bias
 
 
 _affine.defvjp(_affine_forward, _affine_backward)
 
 
-def matmul(a: Float[Array, "*batch m k"], b: Float[Array, "*matrix"], *, transposed: bool = False) -> Array:
-    """a @ b, or a @ b.T, in their dtype; sums are in float32.
+def matmul(a: Float[Array, "*batch m k"], b: Float[Array, "*matrices"], *, transposed: bool = False) -> Array:
+    """a @ b, or a times b transposed, in their dtype; b is one matrix, or one for each of a. Sums are in float32."""
+    batch = tuple(range(b.ndim - 2))
+    return _multiply(a, b, (((a.ndim - 1,), (b.ndim - (1 if transposed else 2),)), (batch, batch)))
 
-    A CPU is asked for float32 and rounds afterwards: asked for bfloat16, XLA turns the matrices into float32 first and
-    leaves the processor's own products of bfloat16 unused.
+
+def transposed_matmul(a: Float[Array, "*batch k m"], b: Float[Array, "*batch k n"]) -> Float[Array, "*batch m n"]:
+    """The transpose of a, times b, in their dtype; sums are in float32.
+
+    XLA's fast products for CPUs take matrices only whose rows lie one after another in memory, and a transposition is
+    made part of a product where it can be. So it is written out there, unless arrays are spread over devices: they
+    would be gathered for it.
     """
-    dimensions = (((a.ndim - 1,), (1 if transposed else 0,)), ((), ()))
+    batch = tuple(range(a.ndim - 2))
+    rows = Layout(major_to_minor=tuple(range(a.ndim)))
+
+    def as_it_is(a: Array, b: Array) -> Array:
+        return _multiply(a, b, (((a.ndim - 2,), (b.ndim - 2,)), (batch, batch)))
+
+    def written_out(a: Array, b: Array) -> Array:
+        return _multiply(with_layout_constraint(a.mT, rows), b, (((a.ndim - 1,), (b.ndim - 2,)), (batch, batch)))
+
+    alone = jax.device_count() == 1
+    return jax.lax.platform_dependent(a, b, cpu=written_out if alone else as_it_is, default=as_it_is)
+
+
+def _multiply(a: Array, b: Array, dimensions: Any) -> Array:
+    """A CPU is asked for float32, which is rounded afterwards: asked for bfloat16, XLA turns the matrices into float32
+    first and leaves the processor's own products of bfloat16 unused.
+    """
 
     def on_cpu(a: Array, b: Array) -> Array:
         return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32).astype(a.dtype)
 
     return jax.lax.platform_dependent(a, b, cpu=on_cpu, default=lambda a, b: jax.lax.dot_general(a, b, dimensions))
-
-
-def written_transposed(x: Float[Array, "*batch m n"]) -> Float[Array, "*batch n m"]:
-    """The transposed matrix, on a CPU row after row in memory: XLA's fast products take their left side only so."""
-    rows = Layout(major_to_minor=tuple(range(x.ndim)))
-
-    def on_cpu(x: Array) -> Array:
-        # Both are stated, or the transposition would become part of a product that is before or after it.
-        return with_layout_constraint(with_layout_constraint(x, rows).mT, rows)
-
-    return jax.lax.platform_dependent(x, cpu=on_cpu, default=lambda x: x.mT)
 
 
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:

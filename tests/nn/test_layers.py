@@ -11,7 +11,7 @@ from copgen_jax.modalities import TINY
 from copgen_jax.nn.attention import attention, queries_keys_values
 from copgen_jax.nn.autoencoder import Autoencoder, Enlarging
 from copgen_jax.nn.backbone import Backbone
-from copgen_jax.nn.layers import Dense, GroupNorm, LayerNorm, gelu, patchify, unpatchify, written_transposed
+from copgen_jax.nn.layers import Dense, GroupNorm, LayerNorm, gelu, patchify, transposed_matmul, unpatchify
 
 
 def inputs(modalities, batch=2, seed=0):
@@ -110,9 +110,14 @@ def test_stated_gradients_keep_the_dtype_of_their_input():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
-def test_a_transposed_matrix_is_the_same_numbers(dtype):
-    x = jnp.asarray(np.random.default_rng(0).standard_normal((3, 5, 6)), dtype)
-    np.testing.assert_array_equal(jax.jit(written_transposed)(x), np.swapaxes(x, 1, 2))
+def test_a_transposed_product_is_that_of_the_transpose(dtype):
+    a, b = (jnp.asarray(np.random.default_rng(0).standard_normal(s), dtype) for s in ((3, 5, 6), (3, 5, 4)))
+    expected = np.swapaxes(np.asarray(a, np.float64), 1, 2) @ np.asarray(b, np.float64)
+    found = jax.jit(transposed_matmul)(a, b)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(
+        np.asarray(found, np.float64), expected, atol=np.abs(expected).max() * jnp.finfo(dtype).eps
+    )
 
 
 def test_a_gradient_in_bfloat16_is_near_that_in_float32(params):
