@@ -95,7 +95,9 @@ def transposed_matmul(a: Float[Array, "*batch k m"], b: Float[Array, "*batch k n
         return _multiply(a, b, (((a.ndim - 2,), (b.ndim - 2,)), (batch, batch)))
 
     def written_out(a: Array, b: Array) -> Array:
-        return _multiply(with_layout_constraint(a.mT, rows), b, (((a.ndim - 1,), (b.ndim - 2,)), (batch, batch)))
+        # Stated before and after, or what made the matrix would be done again for the transposed one, across its rows.
+        turned = with_layout_constraint(with_layout_constraint(a, rows).mT, rows)
+        return _multiply(turned, b, (((a.ndim - 1,), (b.ndim - 2,)), (batch, batch)))
 
     alone = jax.device_count() == 1
     return jax.lax.platform_dependent(a, b, cpu=written_out if alone else as_it_is, default=as_it_is)

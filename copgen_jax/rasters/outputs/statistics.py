@@ -155,6 +155,8 @@ def _quantiles(source: Members, modality: Modality, quantiles: Sequence[float]) 
     blocks = []
     for start in range(0, height, rows):
         block = slice(start, min(start + rows, height))
-        values = np.stack([source.read(modality.name, member, block) for member in source.members])
-        blocks.append(np.quantile(values.astype(np.float64), quantiles, axis=0))
+        values = np.empty((len(source.members), bands, block.stop - start, width))
+        for place, member in zip(values, source.members, strict=True):
+            place[:] = source.read(modality.name, member, block)
+        blocks.append(np.quantile(values, quantiles, axis=0, overwrite_input=True))
     return np.concatenate(blocks, axis=2)
