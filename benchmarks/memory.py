@@ -123,7 +123,7 @@ def _predicted(case: Case) -> int:
     import numpy as np
 
     from copgen_jax.checkpoints.shapes import autoencoder_shapes
-    from copgen_jax.memory import encode_bytes, sample_bytes
+    from copgen_jax.memory import block_bytes, encode_bytes, sample_bytes
     from copgen_jax.model import build_autoencoder, build_backbone
     from copgen_jax.training.cost import estimate_cost, parameter_count
     from copgen_jax.training.step import training_backbone
@@ -134,7 +134,8 @@ def _predicted(case: Case) -> int:
         alone = {"accumulation": 1, "devices": 1, "fsdp": 1, "platform": jax.default_backend()}
         return estimate_cost(backbone, batch_size=case.batch, **alone).memory
     if case.task == "generate":
-        return 4 * parameter_count(build_backbone(config)) + case.batch * sample_bytes(config, [])
+        parameters = 4 * parameter_count(build_backbone(config))
+        return parameters + block_bytes(config) + case.batch * sample_bytes(config, [])
     alone = dataclasses.replace(config, backbone=None)
     shapes = autoencoder_shapes(build_autoencoder(config, _image(case))).values()
     image = _image(case)

@@ -30,7 +30,7 @@ class MemoryEstimate:
     parameters: int
     per_sample: int
     available: int
-    """Free beside the parameters."""
+    """Free beside the parameters and what does not grow with samples."""
 
     def fitting(self) -> int:
         """Samples that fit on one device at a time."""
@@ -55,8 +55,15 @@ def estimate_memory(config: ModelConfig, networks: Iterable[str], *, dtype: str,
     return MemoryEstimate(
         parameters=parameters,
         per_sample=sample_bytes(config, networks, dtype=dtype),
-        available=_available(jax.local_devices()[0]),
+        available=_available(jax.local_devices()[0]) - block_bytes(config, dtype=dtype),
     )
+
+
+def block_bytes(config: ModelConfig, *, dtype: str = "float32") -> int:
+    """Bytes of the matrices of one block, which the loop copies out of their stack, in the compute dtype."""
+    if config.backbone is None:
+        return 0
+    return (6 + 2 * config.backbone.mlp_ratio) * config.backbone.width**2 * (4 if dtype == "float32" else 2)
 
 
 def sample_bytes(config: ModelConfig, networks: Iterable[str], *, dtype: str = "float32") -> int:
@@ -114,9 +121,9 @@ def _decoder_bytes(config: ModelConfig, name: str, size: int) -> int:
 
 
 def _residual_bytes(modality: Modality, channels: int, size: int) -> int:
-    """Feature maps alive in a residual block at full size: input, normalised (float32), output and way around."""
+    """Feature maps alive in a residual block at full size: input, output, way around, and a normalised one (float32)."""
     height, width, _ = modality.image_shape
-    return height * width * channels * (3 * size + 2 * 4)
+    return height * width * channels * (3 * size + 4)
 
 
 def _available(device: Any) -> int:
