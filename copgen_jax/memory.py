@@ -121,7 +121,7 @@ def _decoder_bytes(config: ModelConfig, name: str, size: int) -> int:
 
 
 def _residual_bytes(modality: Modality, channels: int, size: int) -> int:
-    """Feature maps alive in a residual block at full size: input, output, way around, and a normalised one (float32)."""
+    """Feature maps alive in a residual block at full size: input, output, way around, a normalised one (float32)."""
     height, width, _ = modality.image_shape
     return height * width * channels * (3 * size + 4)
 
