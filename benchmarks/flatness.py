@@ -6,7 +6,6 @@ process's memory is taken whenever a batch begins.
 
 import argparse
 import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks import Result
+from benchmarks.machine import in_own_process, own_memory
 
 WANTED, EVALUATIONS, BATCH = "DEM", 2, 16
 """Few evaluations: what is kept does not depend on their number."""
@@ -31,11 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(quick: bool, model: str = "demo", samples: int | None = None) -> Result:
     """Each in a process of its own."""
     count = samples or (64 if quick else 10_000)
-    rows = []
-    for places, members in ((1, count), (count, 1)):
-        command = [sys.executable, "-m", "benchmarks.flatness", model, str(places), str(members)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[1])
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    rows = [
+        in_own_process("benchmarks.flatness", model, str(places), str(members))
+        for places, members in ((1, count), (count, 1))
+    ]
     return Result(
         title="Memory while many samples are drawn and written",
         rows=rows,
@@ -73,7 +72,7 @@ def measure(model: str, places: int, members: int) -> dict[str, Any]:
     def watched(items: Iterable[Item], *, total: int, what: str) -> Iterator[Item]:
         del total, what
         for item in items:
-            memory.append(_status("VmRSS"))
+            memory.append(own_memory("VmRSS"))
             yield item
 
     with tempfile.TemporaryDirectory(prefix="copgen-flatness-") as folder:
@@ -88,14 +87,9 @@ def measure(model: str, places: int, members: int) -> dict[str, Any]:
         "members of each": members,
         "MB at 10 %": round(memory[len(memory) // 10] / 1e6),
         "MB at 95 %": round(memory[len(memory) * 95 // 100] / 1e6),
-        "most MB": round(_status("VmHWM") / 1e6),
+        "most MB": round(own_memory("VmHWM") / 1e6),
         "samples/s": places * members / seconds,
     }
-
-
-def _status(field: str) -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The machine while it is measured: its processors, what others take of them, and how much of it is used."""
 
 import dataclasses
+import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,11 +19,7 @@ def use_threads(count: int) -> None:
 
 def processor_name() -> str:
     """As the kernel calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return "unknown"
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+    return _of_processor("model name") or "unknown"
 
 
 def original_setting() -> str:
@@ -28,15 +27,39 @@ def original_setting() -> str:
 
     PyTorch then computes float16 a hundred times slower than either, which no user would do.
     """
-    return "original" if {"avx512_fp16", "amx_fp16", "asimdhp"} & _instructions() else "original bfloat16"
+    return (
+        "original"
+        if {"avx512_fp16", "amx_fp16", "asimdhp"} & set(_of_processor("flags", "Features").split())
+        else "original bfloat16"
+    )
 
 
-def _instructions() -> set[str]:
+def _of_processor(*fields: str) -> str:
+    """What the kernel says first under one of these names, which differ between architectures; else nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return set()
-    return next((set(line.split(":", 1)[1].split()) for line in lines if line.startswith(("flags", "Features"))), set())
+        return ""
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith(fields)), "")
+
+
+def own_memory(field: str) -> int:
+    """Bytes of this process: `VmRSS` now, `VmHWM` at most so far, `RssAnon` now without files."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(lines[field].split()[0]) * 1024
+
+
+def in_own_process(module: str, *arguments: str, **environment: str) -> Any:
+    """What a module of this package, run by itself, prints last, as JSON; what it holds and sets is gone with it."""
+    done = subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[1],
+        env=os.environ | environment,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @dataclasses.dataclass(frozen=True)

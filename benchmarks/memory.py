@@ -10,13 +10,12 @@ import argparse
 import ctypes
 import dataclasses
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import Result
+from benchmarks.machine import in_own_process, own_memory
 from copgen_jax.config import preset
 from copgen_jax.errors import InputError
 
@@ -59,13 +58,10 @@ def run(quick: bool, run: bool = False, size: str | None = None, task: list[str]
         raise InputError(f"no standard configuration is of size {size} and task {task}")
     for case in chosen:
         case = dataclasses.replace(case, runs=case.runs or run)
-        command = [sys.executable, "-m", "benchmarks.memory", json.dumps(dataclasses.asdict(case))]
         # With an allocator's setting of its own a training process keeps to it, and gives back what it freed.
-        environment = {**os.environ, "MALLOC_TRIM_THRESHOLD_": "131072"}
-        done = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, check=True, cwd=Path(__file__).parents[1], env=environment
+        found = in_own_process(
+            "benchmarks.memory", json.dumps(dataclasses.asdict(case)), MALLOC_TRIM_THRESHOLD_="131072"
         )
-        found = json.loads(done.stdout.splitlines()[-1])
         predicted = found["predicted"]
         truth = found["measured"] or found["planned"]
         rows.append(
@@ -109,11 +105,11 @@ def measure(case: Case) -> dict[str, Any]:
         measured = megabytes and int(megabytes * 2**20)
     elif case.runs:
         _return_freed_memory()
-        before = _status("VmRSS")
+        before = own_memory("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")
         do()
         do()
-        measured = held + max(0, _status("VmHWM") - before)
+        measured = held + max(0, own_memory("VmHWM") - before)
     planned = held + int(details["temporary_megabytes"] * 2**20) + details["output_bytes"]
     return {"predicted": _predicted(case), "planned": planned, "measured": measured}
 
@@ -154,11 +150,6 @@ def _return_freed_memory() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     except (OSError, AttributeError):
         return
-
-
-def _status(field: str) -> int:
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    return int(lines[field].split()[0]) * 1024
 
 
 if __name__ == "__main__":

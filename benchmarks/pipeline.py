@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import Result
+from benchmarks.machine import own_memory
 from copgen_jax.data.latents import Description, LatentStore, Shard, create_store, patches_per_cell, write_shard
 from copgen_jax.data.pipeline import Batches
 from copgen_jax.modalities import COPGEN
@@ -89,13 +90,13 @@ def _timed(read: Callable[[int], object], patches: int) -> Reading:
     for step in range(2, steps + 2):
         read(step)
         if step <= 2 + steps // 10:
-            early = _own_megabytes()
+            early = own_memory("RssAnon") / 1e6
     return Reading(
         patches=steps * BATCH,
         seconds=time.perf_counter() - started,
         processor_seconds=_processor_seconds() - processor,
         early_megabytes=early,
-        late_megabytes=_own_megabytes(),
+        late_megabytes=own_memory("RssAnon") / 1e6,
     )
 
 
@@ -235,8 +236,3 @@ def _bytes_per_patch(folder: Path, store: LatentStore) -> dict[str, float]:
 def _processor_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
-
-
-def _own_megabytes() -> float:
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("RssAnon:")[1].split()[0]) * 1024 / 1e6

@@ -72,10 +72,9 @@ def _row(size: str, batch: int, evaluations: int, contestant: str, **columns: An
 
 def _beside_torch(size: str, batch: int, evaluations: int, rounds: int, quick: bool) -> list[dict[str, Any]]:
     options = {"evaluations": evaluations}
-    kinds = ("float32", "bfloat16")
     settings = [("jax", "float32"), ("torch", original_setting())]
     if not quick:
-        settings += [("jax", "bfloat16"), *(("torch", kind) for kind in kinds)]
+        settings += [("jax", "bfloat16"), ("torch", "float32"), ("torch", "bfloat16")]
     contestants = {
         f"{'JAX' if side == 'jax' else 'PyTorch'} {setting}": Work(
             side=side,  # pyright: ignore[reportArgumentType]

@@ -15,14 +15,13 @@ import argparse
 import json
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from benchmarks import Result
 from benchmarks.formulas import train_flops
+from benchmarks.machine import in_own_process
 from copgen_jax.config import PRESETS, preset
 
 DEVICES = 8
@@ -76,15 +75,7 @@ def _row(kind: str, size: str, devices: int, mesh: str, **columns: Any) -> dict[
 
 def _counted(size: str, fsdp: int) -> dict[str, Any]:
     flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={DEVICES}"
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.scaling", size, str(fsdp)],
-        stdout=subprocess.PIPE,
-        text=True,
-        check=True,
-        env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-        cwd=Path(__file__).parents[1],
-    )
-    found = json.loads(done.stdout.splitlines()[-1])
+    found = in_own_process("benchmarks.scaling", size, str(fsdp), XLA_FLAGS=flags, JAX_PLATFORMS="cpu")
     megabytes = sum(found["bytes"].values()) / 1e6
     expected = 4 * found["parameters"] / 1e6 * (1 if fsdp == 1 else 3 if fsdp == DEVICES else 3 + 1 / fsdp)
     return _row(

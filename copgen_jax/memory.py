@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
@@ -63,12 +64,12 @@ def block_bytes(config: ModelConfig, *, dtype: str = "float32") -> int:
     """Bytes of the matrices of one block, which the loop copies out of their stack, in the compute dtype."""
     if config.backbone is None:
         return 0
-    return (6 + 2 * config.backbone.mlp_ratio) * config.backbone.width**2 * (4 if dtype == "float32" else 2)
+    return (6 + 2 * config.backbone.mlp_ratio) * config.backbone.width**2 * jnp.dtype(dtype).itemsize
 
 
 def sample_bytes(config: ModelConfig, networks: Iterable[str], *, dtype: str = "float32") -> int:
     """Bytes that one sample adds at the widest point of the backbone or of the decoders of `networks`."""
-    size = 4 if dtype == "float32" else 2
+    size = jnp.dtype(dtype).itemsize
     return max([_backbone_bytes(config, size), *(_decoder_bytes(config, name, size) for name in networks)])
 
 
@@ -76,7 +77,7 @@ def encode_bytes(config: ModelConfig, name: str, *, dtype: str = "float32") -> i
     """Bytes that one image of a modality adds at the widest point of its encoder: at full size, in the first blocks."""
     autoencoder = config.autoencoders[name]
     width = autoencoder.base_width * autoencoder.multipliers[0]
-    return _residual_bytes(config.modalities[name], width, 4 if dtype == "float32" else 2)
+    return _residual_bytes(config.modalities[name], width, jnp.dtype(dtype).itemsize)
 
 
 def choose_batch(estimate: MemoryEstimate, *, items: int, asked: int | str) -> int:

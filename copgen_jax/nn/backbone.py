@@ -93,7 +93,12 @@ class Backbone(nn.Module):
     remat: Remat = "none"
     loop: bool = True
     """Whether blocks are a loop, or written out one after another: that copies nothing for the gradient, but compiles
-    longer. Rematerialised ones always are a loop, or XLA would undo it."""
+    longer."""
+
+    @property
+    def loops(self) -> bool:
+        """Whether blocks are a loop; rematerialised ones always are, or XLA would undo it."""
+        return self.loop or self.remat != "none"
 
     @nn.compact
     def __call__(self, latents: Latents, timesteps: Timesteps) -> dict[str, Array]:
@@ -181,7 +186,7 @@ class Backbone(nn.Module):
             split_rngs={"params": True},
             length=self.depth // 2,
             reverse=reverse,
-            unroll=not self.loop and self.remat == "none",
+            unroll=not self.loops,
         )
         return stack(**self._block_options(joins_skip=joins_skip), name=name)
 

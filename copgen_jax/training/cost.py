@@ -89,7 +89,7 @@ def estimate_cost(
         parameters=parameters,
         state=(STATE_BYTES * parameters + sums) // fsdp,
         activations=samples * kept_per_sample(backbone, platform),
-        update=int((_UPDATE_BYTES + (0 if backbone.loop else 4)) * parameters) // fsdp,
+        update=int((_UPDATE_BYTES + (0 if backbone.loops else 4)) * parameters) // fsdp,
         flops_per_step=3 * batch_size * forward_flops(backbone, backbone.modalities.tokens),
     )
 
@@ -118,7 +118,7 @@ def kept_per_sample(backbone: Backbone, platform: str) -> int:
     """
     hidden, joins = backbone.mlp_ratio, backbone.depth // 2
     block, join = 9 + hidden, 3
-    whole = block + (1 if backbone.loop else 2 * hidden)
+    whole = block + (1 if backbone.loops else 2 * hidden)
     of_block, of_join = {"none": (whole, join), "dots": (7 + hidden, 2), "full": (1, 1)}[backbone.remat]
     kept = (backbone.depth + 1) * of_block + joins * of_join
     again = 0 if backbone.remat == "none" else block + join - of_block - of_join

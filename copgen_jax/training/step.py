@@ -46,7 +46,7 @@ def training_backbone(
 ) -> Backbone:
     """The backbone as training runs it; see `copgen_jax.model.build_backbone`."""
     deep = config.backbone is None or config.backbone.depth > _WRITTEN_OUT
-    return build_backbone(config, dtype=dtype, attention=attention, remat=remat, loop=deep or remat != "none")
+    return build_backbone(config, dtype=dtype, attention=attention, remat=remat, loop=deep)
 
 
 @jax.tree_util.register_dataclass
