@@ -25,6 +25,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from copgen_jax.cli.allocation import LARGE_PAGES
+
 Side = Literal["jax", "torch"]
 
 
@@ -165,7 +167,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=root,
-            env={**os.environ, "PYTHONPATH": path, **environment},
+            env={**LARGE_PAGES, **os.environ, "PYTHONPATH": path, **environment},
             bufsize=1,
         )
 

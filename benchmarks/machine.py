@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from copgen_jax.cli.allocation import LARGE_PAGES
+
 
 def use_threads(count: int) -> None:
     """Keep this process and all it starts to so many processors; JAX and PyTorch then make as many threads."""
@@ -57,7 +59,7 @@ def in_own_process(module: str, *arguments: str, **environment: str) -> Any:
         text=True,
         check=True,
         cwd=Path(__file__).parents[1],
-        env=os.environ | environment,
+        env=LARGE_PAGES | dict(os.environ) | environment,
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -14,7 +14,6 @@ import numpy as np
 
 from benchmarks import contest
 from benchmarks.contest import Work
-from copgen_jax.cli.allocation import keep_freed_memory
 from copgen_jax.config import ModelConfig, preset
 from copgen_jax.diffusion.objective import Objective
 from copgen_jax.diffusion.schedule import NoiseSchedule
@@ -35,9 +34,7 @@ AHEAD = True
 
 
 def build(work: Work) -> Built:
-    """The work of a description, compiled; a process that trains keeps its memory, as the program does."""
-    if work.task == "train":
-        keep_freed_memory()
+    """The work of a description, compiled."""
     return TASKS[work.task](work, preset(work.size))
 
 

@@ -24,6 +24,7 @@ SAME_LAYER = {
     "errors": set(),
     "progress": set(),
     "version": set(),
+    "memory": {"nn"},
     "encode": set(),
     "generate": set(),
 }

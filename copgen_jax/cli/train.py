@@ -53,7 +53,6 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     """
     import jax
 
-    from copgen_jax.cli.allocation import keep_freed_memory
     from copgen_jax.cli.compilation import keep_compilations
     from copgen_jax.cli.configuration import autoencoder_training, backbone_training
     from copgen_jax.errors import InputError
@@ -68,7 +67,6 @@ def run(arguments: argparse.Namespace, terminal) -> None:
     training: Any = read(arguments.config, arguments.settings)
     if arguments.wandb is not None:
         require_wandb()
-    keep_freed_memory()
     start_processes()
     keep_compilations()
     if jax.process_index() > 0:

@@ -16,6 +16,7 @@ import numpy as np
 
 from copgen_jax.checkpoints.shapes import backbone_shapes
 from copgen_jax.config import BackboneConfig
+from copgen_jax.nn.attention import heads_at_once
 from copgen_jax.nn.backbone import Backbone
 
 STATE_BYTES = 4 * 5
@@ -114,7 +115,7 @@ def kept_per_sample(backbone: Backbone, platform: str) -> int:
     layer; where a skip joins also the joined input (two planes) and its norm's. A loop keeps the input twice; blocks
     that are written out share the activation and its distribution function with the gradient. Work is what
     rematerialisation computes again, gradients, those of all skips and three of the hidden layer among them, and
-    attention's weights with their gradients: of all heads at once, of one on a CPU, of none in a fused kernel.
+    attention's weights with their gradients: of all heads at once, of a few on a CPU, of none in a fused kernel.
     """
     hidden, joins = backbone.mlp_ratio, backbone.depth // 2
     block, join = 9 + hidden, 3
@@ -124,7 +125,8 @@ def kept_per_sample(backbone: Backbone, platform: str) -> int:
     again = 0 if backbone.remat == "none" else block + join - of_block - of_join
     gradients = joins + 3 * hidden + _BY_HEAD
     tokens, itemsize = backbone.modalities.tokens, np.dtype(backbone.dtype).itemsize
-    heads = 0 if backbone.attention == "cudnn" else 1 if platform == "cpu" else backbone.heads
+    at_once = heads_at_once(backbone.heads, 1, tokens) if platform == "cpu" else backbone.heads
+    heads = 0 if backbone.attention == "cudnn" else at_once
     weights = heads * tokens**2 * (2 * 4 + 2 * itemsize)
     return (kept + again + gradients) * tokens * backbone.width * itemsize + weights
 

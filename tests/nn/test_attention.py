@@ -20,8 +20,8 @@ def by_the_formula(query, key, value):
 def test_values_and_gradients_are_those_of_the_formula(monkeypatch, way, dtype, tolerance):
     monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, **ways: ways[way](*arrays))
     rng = np.random.default_rng(0)
-    arrays = [jnp.asarray(3 * rng.standard_normal((2, 7, 3, 4), np.float32), dtype) for _ in range(3)]
-    weights = jnp.asarray(rng.standard_normal((2, 7, 3, 4), np.float32))
+    arrays = [jnp.asarray(3 * rng.standard_normal((2, 7, 6, 4), np.float32), dtype) for _ in range(3)]
+    weights = jnp.asarray(rng.standard_normal((2, 7, 6, 4), np.float32))
 
     def of(function):
         def weighted(*arrays):
@@ -35,7 +35,7 @@ def test_values_and_gradients_are_those_of_the_formula(monkeypatch, way, dtype, 
 
 
 def test_a_program_for_another_platform_has_that_platforms_way():
-    arrays = (jax.ShapeDtypeStruct((2, 7, 3, 4), jnp.float32),) * 3
+    arrays = (jax.ShapeDtypeStruct((2, 7, 6, 4), jnp.float32),) * 3
     loops = {
         platform: "stablehlo.while"
         in jax.export.export(jax.jit(attention), platforms=[platform])(*arrays).mlir_module()
