@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from copgen_jax.cli.allocation import LARGE_PAGES
+from copgen_jax.cli.environment import fast_environment
 
 Side = Literal["jax", "torch"]
 
@@ -167,7 +167,7 @@ class Worker:
             stdout=subprocess.PIPE,
             text=True,
             cwd=root,
-            env={**LARGE_PAGES, **os.environ, "PYTHONPATH": path, **environment},
+            env={**os.environ, **fast_environment(os.environ), "PYTHONPATH": path, **environment},
             bufsize=1,
         )
 

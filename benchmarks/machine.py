@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from copgen_jax.cli.allocation import LARGE_PAGES
+from copgen_jax.cli.environment import fast_environment
 
 
 def use_threads(count: int) -> None:
@@ -59,7 +59,7 @@ def in_own_process(module: str, *arguments: str, **environment: str) -> Any:
         text=True,
         check=True,
         cwd=Path(__file__).parents[1],
-        env=LARGE_PAGES | dict(os.environ) | environment,
+        env=os.environ | fast_environment(os.environ) | environment,
     )
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -3,12 +3,12 @@
 import sys
 
 from copgen_jax.cli import main
-from copgen_jax.cli.allocation import restart_with_large_pages
+from copgen_jax.cli.environment import restart_fast
 
 
 def program() -> None:
     """Run `copgen` with the arguments of this process, and end it."""
-    restart_with_large_pages()
+    restart_fast()
     sys.exit(main())
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from copgen_jax.errors import InputError
-from copgen_jax.nn.layers import KEPT, matmul, transposed_matmul
+from copgen_jax.nn.layers import KEPT, bits, matmul, of_bits, transposed_matmul
 from copgen_jax.types import Array, Float
 
 Implementation = Literal["plain", "cudnn"]
@@ -54,11 +54,13 @@ def _attend(
 def _attend_forward(query: Array, key: Array, value: Array) -> tuple[Array, tuple[Array, ...]]:
     heads = tuple(_moved(x, _HEADS_FIRST) for x in (query, key, value))
     out, log_total = (checkpoint_name(x, KEPT) for x in _over_heads(_mix, *heads))
-    return _moved(out, _HEADS_THIRD), (*heads, out, log_total)
+    return _moved(out, _HEADS_THIRD), (*(bits(x) for x in (*heads, out)), log_total)
 
 
 def _attend_backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, ...]:
-    gradients = _over_heads(_mix_backward, *saved, _moved(gradient, _HEADS_FIRST))
+    *kept, log_total = saved
+    heads = (of_bits(x, gradient.dtype) for x in kept)
+    gradients = _over_heads(_mix_backward, *heads, log_total, _moved(gradient, _HEADS_FIRST))
     return tuple(_moved(x, _HEADS_THIRD) for x in gradients)
 
 
@@ -78,13 +80,13 @@ def _over_heads(function: Callable[..., tuple[Array, ...]], *heads: Float[Array,
     """
     dtypes = [x.dtype for x in heads]
 
-    def one(_: None, bits: Any) -> tuple[None, Any]:
-        return None, [_bits(x) for x in function(*map(_of_bits, bits, dtypes))]
+    def one(_: None, kept: Any) -> tuple[None, Any]:
+        return None, [bits(x) for x in function(*map(of_bits, kept, dtypes))]
 
     def on_cpu(*heads: Array) -> tuple[Array, ...]:
         kinds = jax.eval_shape(function, *(x[0] for x in heads))
-        _, bits = jax.lax.scan(one, None, [_bits(x) for x in heads], unroll=heads_at_once(*heads[0].shape[:3]))
-        return tuple(_of_bits(x, kind.dtype) for x, kind in zip(bits, kinds, strict=True))
+        _, kept = jax.lax.scan(one, None, [bits(x) for x in heads], unroll=heads_at_once(*heads[0].shape[:3]))
+        return tuple(of_bits(x, kind.dtype) for x, kind in zip(kept, kinds, strict=True))
 
     with jax.named_scope("between_tokens"):
         return jax.lax.platform_dependent(*heads, cpu=on_cpu, default=function)
@@ -112,7 +114,7 @@ def _mix_backward(
     along = (gradient.astype(jnp.float32) * out.astype(jnp.float32)).sum(-1)[..., None, :]
     of_logits = (weights * (of_weights - along)).astype(query.dtype)
     of_value = matmul(weights.astype(value.dtype), gradient)
-    return transposed_matmul(of_logits, key), matmul(of_logits, query), of_value
+    return transposed_matmul(of_logits, key).astype(query.dtype), matmul(of_logits, query), of_value
 
 
 @jax.custom_vjp
@@ -120,24 +122,15 @@ def queries_keys_values(
     qkv: Float[Array, "B N 3 heads dim"],
 ) -> tuple[Float[Array, "B N heads dim"], Float[Array, "B N heads dim"], Float[Array, "B N heads dim"]]:
     """The three parts of one product; their gradients are stacked, not padded and added."""
-    query, key, value = (_of_bits(_bits(qkv)[:, :, i], qkv.dtype) for i in range(3))
+    query, key, value = (of_bits(bits(qkv)[:, :, i], qkv.dtype) for i in range(3))
     return query, key, value
 
 
 queries_keys_values.defvjp(
     lambda qkv: (queries_keys_values(qkv), None),
-    lambda _, gradients: (_of_bits(jnp.stack([_bits(x) for x in gradients], axis=2), gradients[0].dtype),),
+    lambda _, gradients: (of_bits(jnp.stack([bits(x) for x in gradients], axis=2), gradients[0].dtype),),
 )
 
 
 def _moved(x: Array, axes: tuple[int, ...]) -> Array:
-    return _of_bits(_bits(x).transpose(axes), x.dtype)
-
-
-def _bits(x: Array) -> Array:
-    """Whole numbers in place of short floating-point ones, to be moved: XLA's CPU compiler would widen them for it."""
-    return jax.lax.bitcast_convert_type(x, jnp.uint16) if x.dtype.itemsize == 2 else x
-
-
-def _of_bits(bits: Array, dtype: Any) -> Array:
-    return jax.lax.bitcast_convert_type(bits, dtype)
+    return of_bits(bits(x).transpose(axes), x.dtype)

@@ -46,25 +46,27 @@ class Dense(nn.Module):
     def __call__(self, x: Float[Array, "*batch i"]) -> Float[Array, "*batch o"]:
         """Kernels start from a normal distribution of 0.02, biases from zero."""
         shape = (x.shape[-1], self.features)
-        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", nn.initializers.normal(0.02), shape, jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, shape[1:], jnp.float32) if self.use_bias else None
         return checkpoint_name(_affine(self.after_gelu, x.astype(self.dtype), kernel, bias), KEPT)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _affine(after_gelu: bool, x: Array, kernel: Array, bias: Array | None) -> Array:
-    y = matmul(gelu(x) if after_gelu else x, kernel)
+    y = matmul(gelu(x) if after_gelu else x, kernel.astype(x.dtype))
     return y if bias is None else y + _last(bias, y).astype(y.dtype)
 
 
 def _affine_forward(after_gelu: bool, x: Array, kernel: Array, bias: Array | None) -> tuple[Array, tuple[Any, ...]]:
-    return _affine(after_gelu, x, kernel, bias), (x, kernel, bias is not None)
+    """The kernel is kept in float32, as it came: a loop over blocks then keeps no copy of it."""
+    return _affine(after_gelu, x, kernel, bias), (bits(x), kernel, bias is not None)
 
 
 def _affine_backward(after_gelu: bool, saved: tuple[Any, ...], gradient: Array) -> tuple[Array, Array, Array | None]:
-    x, kernel, has_bias = saved
+    kept, kernel, has_bias = saved
+    x = of_bits(kept, gradient.dtype)
     rows, gradients = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
-    of_rows = matmul(gradients, kernel, transposed=True)
+    of_rows = matmul(gradients, kernel.astype(x.dtype), transposed=True)
     if after_gelu:
         rows, slope = _gelu_and_slope(rows)
         of_rows = (of_rows.astype(jnp.float32) * slope).astype(x.dtype)
@@ -78,11 +80,11 @@ _affine.defvjp(_affine_forward, _affine_backward)
 def matmul(a: Float[Array, "*batch m k"], b: Float[Array, "*matrices"], *, transposed: bool = False) -> Array:
     """a @ b, or a times b transposed, in their dtype; b is one matrix, or one for each of a. Sums are in float32."""
     batch = tuple(range(b.ndim - 2))
-    return _multiply(a, b, (((a.ndim - 1,), (b.ndim - (1 if transposed else 2),)), (batch, batch)))
+    return _multiply(a, b, (((a.ndim - 1,), (b.ndim - (1 if transposed else 2),)), (batch, batch)), a.dtype)
 
 
 def transposed_matmul(a: Float[Array, "*batch k m"], b: Float[Array, "*batch k n"]) -> Float[Array, "*batch m n"]:
-    """The transpose of a, times b, in their dtype; sums are in float32.
+    """The transpose of a, times b, in float32.
 
     XLA's fast products for CPUs take matrices only whose rows lie one after another in memory, and a transposition is
     made part of a product where it can be. So it is written out there, unless arrays are spread over devices: they
@@ -92,26 +94,40 @@ def transposed_matmul(a: Float[Array, "*batch k m"], b: Float[Array, "*batch k n
     rows = Layout(major_to_minor=tuple(range(a.ndim)))
 
     def as_it_is(a: Array, b: Array) -> Array:
-        return _multiply(a, b, (((a.ndim - 2,), (b.ndim - 2,)), (batch, batch)))
+        return _multiply(a, b, (((a.ndim - 2,), (b.ndim - 2,)), (batch, batch)), jnp.float32)
 
     def written_out(a: Array, b: Array) -> Array:
         # Stated before and after, or what made the matrix would be done again for the transposed one, across its rows.
         turned = with_layout_constraint(with_layout_constraint(a, rows).mT, rows)
-        return _multiply(turned, b, (((a.ndim - 1,), (b.ndim - 2,)), (batch, batch)))
+        return _multiply(turned, b, (((a.ndim - 1,), (b.ndim - 2,)), (batch, batch)), jnp.float32)
 
     alone = jax.device_count() == 1
     return jax.lax.platform_dependent(a, b, cpu=written_out if alone else as_it_is, default=as_it_is)
 
 
-def _multiply(a: Array, b: Array, dimensions: Any) -> Array:
+def _multiply(a: Array, b: Array, dimensions: Any, dtype: Any) -> Array:
     """A CPU is asked for float32, which is rounded afterwards: asked for bfloat16, XLA turns the matrices into float32
     first and leaves the processor's own products of bfloat16 unused.
     """
 
-    def on_cpu(a: Array, b: Array) -> Array:
-        return jax.lax.dot_general(a, b, dimensions, preferred_element_type=jnp.float32).astype(a.dtype)
+    def product(a: Array, b: Array, asked: Any) -> Array:
+        return jax.lax.dot_general(a, b, dimensions, preferred_element_type=asked).astype(dtype)
 
-    return jax.lax.platform_dependent(a, b, cpu=on_cpu, default=lambda a, b: jax.lax.dot_general(a, b, dimensions))
+    return jax.lax.platform_dependent(
+        a, b, cpu=lambda a, b: product(a, b, jnp.float32), default=lambda a, b: product(a, b, dtype)
+    )
+
+
+def bits(x: Array) -> Array:
+    """Whole numbers in place of short floating-point ones, to be moved or kept: for that, XLA's compiler for CPUs would
+    widen them, with all that lies beside them in the same array.
+    """
+    return jax.lax.bitcast_convert_type(x, jnp.uint16) if x.dtype.itemsize == 2 else x
+
+
+def of_bits(whole: Array, dtype: Any) -> Array:
+    """Inverse of `bits`."""
+    return jax.lax.bitcast_convert_type(whole, dtype)
 
 
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -151,12 +167,13 @@ def _layer_norm(epsilon: float, x: Array, scale: Array, bias: Array) -> Array:
 
 
 def _layer_norm_forward(epsilon: float, x: Array, scale: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
-    return _layer_norm(epsilon, x, scale, bias), (x, scale)
+    return _layer_norm(epsilon, x, scale, bias), (bits(x), scale)
 
 
 def _layer_norm_backward(epsilon: float, saved: tuple[Array, Array], gradient: Array) -> tuple[Array, Array, Array]:
     """With h the standardised x and g scale times the gradient: (g - mean(g) - h mean(g h)) / deviation."""
-    x, scale = saved
+    kept, scale = saved
+    x = of_bits(kept, gradient.dtype)
     normed, inverse = _standardised(x, epsilon)
     gradient = gradient.astype(jnp.float32)
     scaled = gradient * _last(scale, x)

@@ -25,7 +25,7 @@ from copgen_jax.modalities import ModalitySet
 from copgen_jax.model import build_backbone, latents_from_moments
 from copgen_jax.nn.attention import Implementation
 from copgen_jax.nn.backbone import Backbone, Remat
-from copgen_jax.nn.layers import LayerNorm
+from copgen_jax.nn.layers import Dense, LayerNorm
 from copgen_jax.parallel import DATA, FSDP
 from copgen_jax.training.config import OptimiserConfig
 from copgen_jax.training.optimiser import TrainState, Update, update_state
@@ -179,7 +179,7 @@ def _cut_along_batch(call: Any, arguments: Any, options: Any, context: Any, *, m
     Left to itself XLA takes over the parameters' cut here and there, and moves activations instead of parameters.
     """
     found = call(*arguments, **options)
-    if mesh is None or not isinstance(context.module, nn.Dense | LayerNorm):
+    if mesh is None or not isinstance(context.module, nn.Dense | Dense | LayerNorm):
         return found
     return jax.lax.with_sharding_constraint(found, NamedSharding(mesh, PartitionSpec((DATA, FSDP))))
 
