@@ -58,10 +58,7 @@ def run(quick: bool, run: bool = False, size: str | None = None, task: list[str]
         raise InputError(f"no standard configuration is of size {size} and task {task}")
     for case in chosen:
         case = dataclasses.replace(case, runs=case.runs or run)
-        # With an allocator's setting of its own a training process keeps to it, and gives back what it freed.
-        found = in_own_process(
-            "benchmarks.memory", json.dumps(dataclasses.asdict(case)), MALLOC_TRIM_THRESHOLD_="131072"
-        )
+        found = in_own_process("benchmarks.memory", json.dumps(dataclasses.asdict(case)))
         predicted = found["predicted"]
         truth = found["measured"] or found["planned"]
         rows.append(
@@ -82,8 +79,7 @@ def run(quick: bool, run: bool = False, size: str | None = None, task: list[str]
         notes=[
             "Parameters or state, inputs and what the program takes while it runs; float32. 'found' is what was "
             "measured, or the compiler's plan where nothing was run. The process itself (Python, JAX, compiled code) "
-            "takes about 0.3 GB beside it. Measured with memory given back that is freed; a training process keeps it "
-            "and may come to hold what the program takes twice."
+            "takes about 0.3 GB beside it."
         ],
     )
 

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from copgen_jax.config import ModelConfig
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import Modality
-from copgen_jax.nn.attention import heads_at_once
 
 _MOST_PER_DEVICE = {"cpu": 4}
 """A CPU is busy with few samples; more only delay the first result."""
@@ -107,9 +106,8 @@ def _backbone_bytes(config: ModelConfig, size: int) -> int:
         return 0
     tokens, width = config.modalities.tokens, config.backbone.width
     skips = (config.backbone.depth // 2 + 4) * tokens * width * size
-    heads = config.backbone.heads
-    if jax.default_backend() == "cpu":
-        heads = heads_at_once(heads, 1, tokens)
+    # A CPU takes as few heads at a time as its cache holds (`nn.attention`): one, in a large batch.
+    heads = 1 if jax.default_backend() == "cpu" else config.backbone.heads
     attention = 4 * tokens * width * size + heads * tokens**2 * (4 + 4 + size)
     mlp = 2 * config.backbone.mlp_ratio * tokens * width * size
     return skips + max(attention, mlp)

@@ -24,7 +24,6 @@ SAME_LAYER = {
     "errors": set(),
     "progress": set(),
     "version": set(),
-    "memory": {"nn"},
     "encode": set(),
     "generate": set(),
 }

@@ -67,7 +67,7 @@ def _attend_backward(saved: tuple[Array, ...], gradient: Array) -> tuple[Array, 
 _attend.defvjp(_attend_forward, _attend_backward)
 
 
-def heads_at_once(heads: int, batch: int, tokens: int) -> int:
+def _heads_at_once(heads: int, batch: int, tokens: int) -> int:
     """Heads whose logits are alive at a time on a CPU."""
     return min(heads, _HEADS_AT_ONCE, max(1, _LOGITS_AT_ONCE // (batch * tokens**2)))
 
@@ -85,7 +85,7 @@ def _over_heads(function: Callable[..., tuple[Array, ...]], *heads: Float[Array,
 
     def on_cpu(*heads: Array) -> tuple[Array, ...]:
         kinds = jax.eval_shape(function, *(x[0] for x in heads))
-        _, kept = jax.lax.scan(one, None, [bits(x) for x in heads], unroll=heads_at_once(*heads[0].shape[:3]))
+        _, kept = jax.lax.scan(one, None, [bits(x) for x in heads], unroll=_heads_at_once(*heads[0].shape[:3]))
         return tuple(of_bits(x, kind.dtype) for x, kind in zip(kept, kinds, strict=True))
 
     with jax.named_scope("between_tokens"):

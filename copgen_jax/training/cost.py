@@ -16,7 +16,6 @@ import numpy as np
 
 from copgen_jax.checkpoints.shapes import backbone_shapes
 from copgen_jax.config import BackboneConfig
-from copgen_jax.nn.attention import heads_at_once
 from copgen_jax.nn.backbone import Backbone
 
 STATE_BYTES = 4 * 5
@@ -24,7 +23,7 @@ STATE_BYTES = 4 * 5
 
 _UPDATE_BYTES = 4 * 1.55
 """Per parameter, beside the state, while the optimiser makes its update: as compilers planned it, on a CPU. Gradients
-of blocks that are no loop are there a second time, before they are stacked."""
+and matrices of blocks that are no loop are there a second time, apart from their stacks."""
 _BY_HEAD = 24
 """Planes: queries, keys, values, the output and their gradients, in the order of tokens, of heads, and copied."""
 
@@ -90,7 +89,7 @@ def estimate_cost(
         parameters=parameters,
         state=(STATE_BYTES * parameters + sums) // fsdp,
         activations=samples * kept_per_sample(backbone, platform),
-        update=int((_UPDATE_BYTES + (0 if backbone.loops else 4)) * parameters) // fsdp,
+        update=int((_UPDATE_BYTES + (0 if backbone.loops else 8)) * parameters) // fsdp,
         flops_per_step=3 * batch_size * forward_flops(backbone, backbone.modalities.tokens),
     )
 
@@ -113,20 +112,19 @@ def kept_per_sample(backbone: Backbone, platform: str) -> int:
     Counted in planes of tokens x width. Without rematerialisation a block keeps its input, the queries, keys and values
     by head, attention's output by head and by token, the inputs of both norms and of the MLP, and the MLP's hidden
     layer; where a skip joins also the joined input (two planes) and its norm's. A loop keeps the input twice; blocks
-    that are written out share the activation and its distribution function with the gradient. Work is what
+    that are written out keep the activation, or what it is made of, for the gradient. Work is what
     rematerialisation computes again, gradients, those of all skips and three of the hidden layer among them, and
-    attention's weights with their gradients: of all heads at once, of a few on a CPU, of none in a fused kernel.
+    attention's weights with their gradients: of all heads at once, of one on a CPU, of none in a fused kernel.
     """
     hidden, joins = backbone.mlp_ratio, backbone.depth // 2
     block, join = 9 + hidden, 3
-    whole = block + (1 if backbone.loops else 2 * hidden)
+    whole = block + (1 if backbone.loops else hidden)
     of_block, of_join = {"none": (whole, join), "dots": (7 + hidden, 2), "full": (1, 1)}[backbone.remat]
     kept = (backbone.depth + 1) * of_block + joins * of_join
     again = 0 if backbone.remat == "none" else block + join - of_block - of_join
     gradients = joins + 3 * hidden + _BY_HEAD
     tokens, itemsize = backbone.modalities.tokens, np.dtype(backbone.dtype).itemsize
-    at_once = heads_at_once(backbone.heads, 1, tokens) if platform == "cpu" else backbone.heads
-    heads = 0 if backbone.attention == "cudnn" else at_once
+    heads = 0 if backbone.attention == "cudnn" else 1 if platform == "cpu" else backbone.heads
     weights = heads * tokens**2 * (2 * 4 + 2 * itemsize)
     return (kept + again + gradients) * tokens * backbone.width * itemsize + weights
 
