@@ -50,7 +50,7 @@ STANDARD = (
     Plan(task="forward", size="demo", batch=4),
     Plan(task="train", size="demo", batch=4),
     Plan(task="forward", size="base", batch=1, rounds=5),
-    Plan(task="train", size="base", batch=1, settings=("bfloat16",), together=False, rounds=2),
+    Plan(task="train", size="base", batch=1, settings=("bfloat16",), together=False, rounds=4),
 )
 QUICK = (
     Plan(task="forward", size="tiny", batch=2, settings=("float32",), only_original=True, rounds=3),
