@@ -77,8 +77,12 @@ def test_other_flags_stay():
     assert added["XLA_FLAGS"].startswith("--xla_force_host_platform_device_count=2 --xla_backend_extra_options=")
 
 
-def test_the_program_itself_restarts_and_says_what_it_should():
+def test_the_program_itself_restarts_and_says_what_it_should(tmp_path):
+    starts = tmp_path / "starts"
+    (tmp_path / "sitecustomize.py").write_text(f"open({str(starts)!r}, 'a').write('started ')")
     command = [sys.executable, "-m", "copgen_jax.cli", "--version"]
     environment = {name: value for name, value in os.environ.items() if name not in READ}
+    environment["PYTHONPATH"] = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("copgen_jax ")
+    assert starts.read_text().split() == ["started"] * (2 if sys.platform == "linux" else 1)
