@@ -76,8 +76,13 @@ def sample_bytes(config: ModelConfig, networks: Iterable[str], *, dtype: str = "
 def encode_bytes(config: ModelConfig, name: str, *, dtype: str = "float32") -> int:
     """Bytes that one image of a modality adds at the widest point of its encoder: at full size, in the first blocks."""
     autoencoder = config.autoencoders[name]
-    width = autoencoder.base_width * autoencoder.multipliers[0]
-    return _residual_bytes(config.modalities[name], width, jnp.dtype(dtype).itemsize)
+    width, size = autoencoder.base_width * autoencoder.multipliers[0], jnp.dtype(dtype).itemsize
+    at_points = 0
+    if jax.default_backend() == "cpu" and size == 4:
+        # Of what a large convolution takes and gives (`nn.convolution`), one and a half times each, and a copy.
+        height, across, _ = config.modalities[name].image_shape
+        at_points = 4 * height * across * width * size
+    return _residual_bytes(config.modalities[name], width, size) + at_points
 
 
 def choose_batch(estimate: MemoryEstimate, *, items: int, asked: int | str) -> int:

@@ -14,53 +14,9 @@ import jax
 import jax.numpy as jnp
 
 from copgen_jax.nn.attention import attention
+from copgen_jax.nn.convolution import Convolution, Enlarging
 from copgen_jax.nn.layers import GroupNorm, fan_in_uniform
 from copgen_jax.types import Array, Float, Image
-
-
-def _convolution(features: int, fan_in: int, dtype: Any, name: str, **options) -> nn.Conv:
-    """A 3x3 convolution of `fan_in` channels with PyTorch's initial values; keeps the size unless told otherwise."""
-    initialise = fan_in_uniform(9 * fan_in)
-    return nn.Conv(features, (3, 3), dtype=dtype, kernel_init=initialise, bias_init=initialise, name=name, **options)
-
-
-class Enlarging(nn.Module):
-    """Every pixel twice in height and width, then a 3x3 convolution.
-
-    Three neighbours of a doubled pixel in a row are two pixels of the input: of each output pixel's nine products, four
-    with sums of weights remain. The four kinds of output pixel (even or odd row, even or odd column) are a 2x2
-    convolution of the input each.
-    """
-
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B h w c"]) -> Float[Array, "B H W c"]:
-        """(B, h, w, c) -> (B, 2 h, 2 w, c)."""
-        batch, height, width, channels = x.shape
-        initialise = fan_in_uniform(9 * channels)
-        kernel = self.param("kernel", initialise, (3, 3, channels, channels), jnp.float32)
-        bias = self.param("bias", initialise, (channels,), jnp.float32)
-        x = x.astype(self.dtype)
-
-        def pixels(weights: Array, odd_row: int, odd_column: int) -> Array:
-            around = [(1 - odd_row, odd_row), (1 - odd_column, odd_column)]
-            axes = ("NHWC", "HWIO", "NHWC")
-            kernel = weights.astype(self.dtype)
-            return jax.lax.conv_general_dilated(x, kernel, (1, 1), around, dimension_numbers=axes)  # pyright: ignore
-
-        rows = [
-            jnp.stack([pixels(weights, i, j) for j, weights in enumerate(_halves(of_rows, axis=1))], axis=3)
-            for i, of_rows in enumerate(_halves(kernel, axis=0))
-        ]
-        y = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels)
-        return y + bias.astype(self.dtype).reshape(1, 1, 1, channels)
-
-
-def _halves(kernel: Array, *, axis: int) -> tuple[Array, Array]:
-    """Weights of an even output pixel, which sees its predecessor once and its own pixel twice, and of an odd one."""
-    before, own, after = jnp.split(kernel, 3, axis)
-    return jnp.concatenate([before, own + after], axis), jnp.concatenate([before + own, after], axis)
 
 
 def _pointwise(features: int, fan_in: int, dtype: Any, name: str) -> nn.Dense:
@@ -80,9 +36,9 @@ class ResidualBlock(nn.Module):
     def __call__(self, x: Image) -> Image:
         """Transform to `features` channels."""
         h = nn.silu(GroupNorm(self.groups, name="norm1")(x))
-        h = _convolution(self.features, h.shape[-1], self.dtype, "conv1")(h)
+        h = Convolution(self.features, self.dtype, name="conv1")(h)
         h = nn.silu(GroupNorm(self.groups, name="norm2")(h))
-        h = _convolution(self.features, h.shape[-1], self.dtype, "conv2")(h)
+        h = Convolution(self.features, self.dtype, name="conv2")(h)
         if x.shape[-1] != self.features:
             x = _pointwise(self.features, x.shape[-1], self.dtype, "nin_shortcut")(x)
         return x + h
@@ -117,8 +73,8 @@ class _Half(nn.Module):
     def _block(self, level: int, name: str) -> ResidualBlock:
         return ResidualBlock(self.base_width * self.multipliers[level], self.groups, self.dtype, name=name)
 
-    def _conv(self, x: Image, features: int, name: str, **options) -> Image:
-        return _convolution(features, x.shape[-1], self.dtype, name, **options)(x)
+    def _conv(self, x: Image, features: int, name: str, *, halving: bool = False) -> Image:
+        return Convolution(features, self.dtype, halving, name=name)(x)
 
     def _middle(self, x: Image) -> Image:
         x = self._block(-1, "mid_block_1")(x)
@@ -142,9 +98,7 @@ class Encoder(_Half):
             for i in range(self.blocks):
                 x = self._block(level, f"down_{level}_block_{i}")(x)
             if level < len(self.multipliers) - 1:
-                # The original pads one row and column at the far side only.
-                far_side = ((0, 1), (0, 1))
-                x = self._conv(x, x.shape[-1], f"down_{level}_downsample", strides=(2, 2), padding=far_side)
+                x = self._conv(x, x.shape[-1], f"down_{level}_downsample", halving=True)
         return self._out(self._middle(x), self.out_channels)
 
 

@@ -13,14 +13,18 @@ ELEMENTWISE = 0.02
 """Share of what the formulas leave out."""
 
 
+@pytest.fixture(autouse=True)
+def _as_elsewhere(monkeypatch):
+    """Not the way of CPUs: attention in a loop over heads, whose body XLA counts once, and convolutions by points."""
+    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, default, cpu: default(*arrays))
+
+
 def counted(function, *arguments):
     return jax.jit(function).lower(*arguments).cost_analysis()["flops"]
 
 
 @pytest.mark.parametrize("size", ["base", pytest.param("huge", marks=pytest.mark.slow)])
-def test_backbone(monkeypatch, size):
-    """With attention of all heads at once: XLA counts the body of a loop over heads once."""
-    monkeypatch.setattr(jax.lax, "platform_dependent", lambda *arrays, default, cpu: default(*arrays))
+def test_backbone(size):
     config = preset(size)
     network = unrolled(config)
     latents = {m.name: jax.ShapeDtypeStruct((1, *m.latent_shape), np.float32) for m in config.modalities}

@@ -1,5 +1,7 @@
 """What no golden vector catches: digits on large means, precision options, compile size, gradients."""
 
+import itertools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,8 +11,9 @@ import pytest
 from copgen_jax.errors import InputError
 from copgen_jax.modalities import TINY
 from copgen_jax.nn.attention import attention, queries_keys_values
-from copgen_jax.nn.autoencoder import Autoencoder, Enlarging
+from copgen_jax.nn.autoencoder import Autoencoder
 from copgen_jax.nn.backbone import Backbone
+from copgen_jax.nn.convolution import Convolution, Enlarging, directly, four_rows_at_once
 from copgen_jax.nn.layers import Dense, GroupNorm, LayerNorm, gelu, patchify, transposed_matmul, unpatchify
 
 
@@ -231,6 +234,35 @@ def test_a_missing_modality_and_a_wrong_shape_are_named(params):
         tiny().apply({"params": params}, {k: v for k, v in latents.items() if k != "DEM"}, times)
     with pytest.raises(InputError, match="latents of DEM have shape"):
         tiny().apply({"params": params}, latents | {"DEM": latents["DEM"][:, :2]}, times)
+
+
+@pytest.mark.parametrize("convolve", [four_rows_at_once, directly])
+@pytest.mark.parametrize("shape", [(2, 12, 7, 5), (1, 4, 8, 96)])
+def test_a_convolution_is_that_of_the_definition(convolve, shape):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal(shape)
+    kernel = rng.standard_normal((3, 3, shape[-1], 72)) / np.sqrt(9 * shape[-1])
+    padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    expected = sum(
+        padded[:, i : i + shape[1], j : j + shape[2]] @ kernel[i, j] for i, j in itertools.product(range(3), range(3))
+    )
+    np.testing.assert_allclose(convolve(np.float32(x), np.float32(kernel)), expected, atol=1e-5)
+
+
+def test_a_large_convolution_multiplies_less_where_nothing_is_learned_from_it():
+    x, params = jnp.zeros((1, 48, 48, 320)), {"kernel": jnp.zeros((3, 3, 320, 320)), "bias": jnp.zeros(320)}
+    convolution = Convolution(320, jnp.float32)
+
+    def operations(function):
+        return jax.jit(function).lower(params, x).compile().cost_analysis()["flops"]
+
+    def apply(params, x):
+        return convolution.apply({"params": params}, x).sum()
+
+    of_definition = 2 * (3 * 48 - 2) ** 2 * 320**2
+    assert operations(apply) < 0.6 * of_definition
+    # Its value, and the gradient of its kernel.
+    assert operations(jax.value_and_grad(apply)) > 1.95 * of_definition
 
 
 def test_enlarging_is_doubling_pixels_and_convolving():
