@@ -20,8 +20,10 @@ def use_threads(count: int) -> None:
 
 
 def processor_name() -> str:
-    """As the kernel calls it."""
-    return _of_processor("model name") or "unknown"
+    """As the kernel calls it, with the numbers that tell generations apart where virtual machines have one name."""
+    family, model = _of_processor("cpu family"), _of_processor("model\t")
+    generation = f" (family {family}, model {model})" if family and model else ""
+    return (_of_processor("model name") or "unknown") + generation
 
 
 def original_setting() -> str:
