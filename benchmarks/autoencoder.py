@@ -49,8 +49,8 @@ def run(
         notes=[
             f"Modalities: {', '.join(chosen)}. Operations by formula, of the published network: ours leaves 3/4 out of "
             "convolutions that follow an enlargement, and on CPUs half of other large ones.",
-            f"The peak: the fastest 3x3 convolution of {CONVOLUTION['channels']} channels at {CONVOLUTION['side']} px by "
-            "a library, JAX's or PyTorch's, measured in the same turns.",
+            f"The peak: the fastest 3x3 convolution of {CONVOLUTION['channels']} channels at {CONVOLUTION['side']} px "
+            "by a library, JAX's or PyTorch's, measured in the same turns.",
             "PyTorch 'original': float32, channel-first, as published. Its other settings: channels-last, fused "
             "attention, torch.compile; 'plain' is without torch.compile.",
         ],
