@@ -102,10 +102,9 @@ def _steps(x: Float[Array, "B h w c"], *, axis: int) -> Array:
 
 @jax.custom_vjp
 def _same_size(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C c"]) -> Float[Array, "B H W c"]:
-    """The convolution; on a CPU in float32, where nothing is learned from it, with half the multiplications."""
-    possible = x.dtype == jnp.float32 and x.shape[1] % _ROWS_AT_ONCE == 0
+    """The convolution; on a CPU, where nothing is learned from it, with half the multiplications if it is large."""
     large = min(kernel.shape[2:]) >= _LEAST_CHANNELS and 9 * x.size * kernel.shape[-1] >= _LEAST_PRODUCTS
-    on_cpu = four_rows_at_once if possible and large else directly
+    on_cpu = four_rows_at_once if large and x.shape[1] % _ROWS_AT_ONCE == 0 else directly
     return jax.lax.platform_dependent(x, kernel, cpu=on_cpu, default=directly)
 
 
@@ -125,10 +124,12 @@ def four_rows_at_once(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C c"
 
     Three taps, and likewise four rows, are the coefficients of a polynomial. Products of values at six points take the
     place of a product of polynomials, and by transposition that of the sums of a convolution. Along the width too it
-    would be a quarter of the multiplications, but with three times the error.
+    would be a quarter of the multiplications, but with three times the error. Computed in float32, as XLA's own
+    convolutions for CPUs are in any type.
     """
     batch, height, width, channels = x.shape
-    tiles = x.reshape(batch, height // _ROWS_AT_ONCE, _ROWS_AT_ONCE, width, channels)
+    wide, kernel = x.astype(jnp.float32), kernel.astype(jnp.float32)
+    tiles = wide.reshape(batch, height // _ROWS_AT_ONCE, _ROWS_AT_ONCE, width, channels)
     rows = [tiles[:, :, i] for i in range(_ROWS_AT_ONCE)]
     outside = jnp.zeros_like(rows[0][:, :1])
     above = jnp.concatenate([outside, rows[-1][:, :-1]], axis=1)
@@ -138,7 +139,7 @@ def four_rows_at_once(x: Float[Array, "B H W C"], kernel: Float[Array, "3 3 C c"
         for of_rows, of_taps in zip(_OF_ROWS, _OF_TAPS, strict=True)
     ]
     y = jnp.stack([_weighted(weights, products) for weights in _TO_ROWS], axis=2)
-    return y.reshape(batch, height, width, -1)
+    return y.reshape(batch, height, width, -1).astype(x.dtype)
 
 
 def _convolve(x: Array, kernel: Array, padding: Sequence[tuple[int, int]], *, stride: int = 1) -> Array:

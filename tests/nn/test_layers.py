@@ -247,6 +247,9 @@ def test_a_convolution_is_that_of_the_definition(convolve, shape):
         padded[:, i : i + shape[1], j : j + shape[2]] @ kernel[i, j] for i, j in itertools.product(range(3), range(3))
     )
     np.testing.assert_allclose(convolve(np.float32(x), np.float32(kernel)), expected, atol=1e-5)
+    short = convolve(jnp.asarray(x, jnp.bfloat16), jnp.asarray(kernel, jnp.bfloat16))
+    assert short.dtype == jnp.bfloat16
+    np.testing.assert_allclose(np.float64(short), expected, atol=0.03)
 
 
 def test_a_large_convolution_multiplies_less_where_nothing_is_learned_from_it():
