@@ -79,7 +79,7 @@ def encode_bytes(config: ModelConfig, name: str, *, dtype: str = "float32") -> i
     width, size = autoencoder.base_width * autoencoder.multipliers[0], jnp.dtype(dtype).itemsize
     at_points = 0
     if jax.default_backend() == "cpu":
-        # Of what a large convolution takes and gives (`nn.convolution`), one and a half times each, and a copy: float32.
+        # Of what a large convolution takes and gives (`nn.convolution`), one and a half times each, and a copy.
         height, across, _ = config.modalities[name].image_shape
         at_points = 4 * height * across * width * 4
     return _residual_bytes(config.modalities[name], width, size) + at_points
