@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import os
 import shutil
 import tempfile
@@ -89,7 +90,9 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+@functools.cache
 def _umask() -> int:
+    """Read by setting it, for which there must be no two threads: once, at the first file."""
     current = os.umask(0)
     os.umask(current)
     return current

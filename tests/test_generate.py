@@ -1,8 +1,11 @@
 """Given rasters in, georeferenced samples out: placement, reproducibility, runs that go on."""
 
 import dataclasses
+import itertools
 import json
+import threading
 
+import jax
 import numpy as np
 import pytest
 import rasterio
@@ -171,6 +174,49 @@ def test_a_failing_disk_leaves_complete_members_only(generator, tmp_path, monkey
     run(generator, dem, tmp_path / "out", members=2, resume=True)
     run(generator, dem, tmp_path / "again", members=2)
     assert files(tmp_path / "out") == files(tmp_path / "again")
+
+
+def test_the_next_samples_are_drawn_while_files_are_written(generator, tmp_path, monkeypatch):
+    from copgen_jax.rasters.outputs import write
+
+    draws, drawn_twice = itertools.count(1), threading.Event()
+    draw, write_image = type(generator)._draw, write.write_image
+
+    def draws_and_tells(*args):
+        if next(draws) == 2:
+            drawn_twice.set()
+        return draw(*args)
+
+    def waits_and_writes(*args):
+        assert drawn_twice.wait(60)
+        write_image(*args)
+
+    monkeypatch.setattr(type(generator), "_draw", draws_and_tells)
+    monkeypatch.setattr(write, "write_image", waits_and_writes)
+    members = 2 * jax.local_device_count()
+    run(generator, write_dem(tmp_path / "dem.tif"), tmp_path / "out", members=members, batch_size=1)
+    assert next(draws) == 3
+
+
+def test_what_was_drawn_before_an_error_is_written(generator, tmp_path, monkeypatch):
+    dem = write_dem(tmp_path / "dem.tif", patches=2)
+    draws, draw = itertools.count(1), type(generator)._draw
+
+    def fails_later(*args):
+        if next(draws) > 3:
+            raise InputError("a place cannot be read")
+        return draw(*args)
+
+    monkeypatch.setattr(type(generator), "_draw", fails_later)
+    members = jax.local_device_count()
+    with pytest.raises(InputError, match="cannot be read"):
+        run(generator, dem, tmp_path / "out", members=members, batch_size=1)
+    monkeypatch.undo()
+    written = [path.name for path in files(tmp_path / "out") if "_member_" in path.name]
+    assert len(written) == 3 * members
+    run(generator, dem, tmp_path / "out", members=members, batch_size=1, resume=True)
+    run(generator, dem, tmp_path / "whole", members=members, batch_size=1)
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
 
 
 def test_an_existing_output_is_kept_unless_told_otherwise(generator, tmp_path):

@@ -1,5 +1,6 @@
 """A run on disk: the outputs of many places, and `run.json`, which says how to draw them again."""
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import json
@@ -19,6 +20,7 @@ from copgen_jax.progress import Track, silently
 from copgen_jax.rasters.given.reading import GivenPlace, GivenPlaces
 from copgen_jax.rasters.outputs.layout import place_name
 from copgen_jax.rasters.outputs.write import OutputOptions, Outputs, open_outputs
+from copgen_jax.rasters.samples import Samples
 from copgen_jax.version import program_version
 
 RUN_FILE = "run.json"
@@ -81,7 +83,7 @@ def write_places(
         total = len(names) * request.members
         for drawn in generator.stream(work, request, total=total, batch_size=batch_size, track=track):
             opened.conclude_before(drawn.index)
-            opened[drawn.index].write(drawn.samples, drawn.latents if options.latents else None)
+            opened.write(drawn.index, drawn.samples, drawn.latents if options.latents else None)
     record = _run_record(generator, request, inputs, options, names, places, time.time() - started)
     with file_aside(out / RUN_FILE) as aside:
         aside.write_text(json.dumps(record, indent=1, default=str) + "\n")
@@ -89,10 +91,16 @@ def write_places(
 
 
 class _OpenPlaces:
-    """Outputs of the places under way. A place is concluded when the work has moved past it, or has nothing to add."""
+    """Outputs of the places under way. A place is concluded when the work has moved past it, or has nothing to add.
+
+    Files are written in a thread while the next samples are drawn: one thing at a time, so that at most two chunks of
+    members are in memory. Its errors are raised by what is asked for next.
+    """
 
     def __init__(self):
         self._opened: dict[int, tuple[contextlib.ExitStack, Outputs]] = {}
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "writing")
+        self._under_way: concurrent.futures.Future[None] | None = None
 
     def missing(self, index: int, outputs: contextlib.AbstractContextManager[Outputs], members: int) -> list[int]:
         """Open the outputs of a place and say which of its members are to be drawn."""
@@ -105,23 +113,43 @@ class _OpenPlaces:
             stack.close()
         return missing
 
-    def __getitem__(self, index: int) -> Outputs:
-        return self._opened[index][1]
+    def write(self, index: int, samples: Samples, latents: Mapping[str, Any] | None) -> None:
+        """Write a chunk of members of an open place."""
+        self._finish()
+        self._under_way = self._thread.submit(self._opened[index][1].write, samples, latents)
 
     def conclude_before(self, index: float) -> None:
         """Conclude the places before this one."""
         for done in sorted(i for i in self._opened if i < index):
-            self._opened.pop(done)[0].close()
+            self._finish()
+            stack, _ = self._opened.pop(done)
+            self._under_way = self._thread.submit(stack.close)
+
+    def _finish(self) -> None:
+        if self._under_way:
+            self._under_way.result()
 
     def __enter__(self) -> "_OpenPlaces":
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        if error is None:
-            self.conclude_before(math.inf)
-        # An error goes to every open place, so that none takes itself for complete.
+        with self._thread:
+            if error is None:
+                try:
+                    self.conclude_before(math.inf)
+                    self._finish()
+                except BaseException as own:
+                    self._give_up(own)
+                    raise
+            else:
+                self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        """The error goes to every open place, so that none takes itself for complete."""
+        if self._under_way:
+            concurrent.futures.wait([self._under_way])
         for stack, _ in self._opened.values():
-            stack.__exit__(kind, error, traceback)
+            stack.__exit__(type(error), error, error.__traceback__)
 
 
 def folder_names(places: Sequence[tuple[str | None, GivenPlaces]]) -> list[str]:
