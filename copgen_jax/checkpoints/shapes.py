@@ -23,8 +23,10 @@ def backbone_shapes(backbone: Backbone) -> dict[Path, tuple[int, ...]]:
 def autoencoder_shapes(autoencoder: Autoencoder) -> dict[Path, tuple[int, ...]]:
     """{path in the Flax tree: shape} of an autoencoder's parameters."""
     a = autoencoder
-    multipliers = tuple(a.multipliers)
-    return dict(_autoencoder_shapes(a.channels, a.base_width, multipliers, a.blocks, a.latent_channels, a.groups))
+    shapes = dict(_autoencoder_shapes(a.base_width, tuple(a.multipliers), a.blocks, a.latent_channels, a.groups))
+    for path, axis in _OF_CHANNELS.items():
+        shapes[path] = (*shapes[path][:axis], a.channels, *shapes[path][axis + 1 :])
+    return shapes
 
 
 def flatten(tree: Any) -> dict[Path, Any]:
@@ -44,7 +46,15 @@ def unflatten(leaves: Mapping[Path, Any]) -> dict[str, Any]:
     return tree
 
 
-# Tracing a network takes half a second; a conversion asks several times for each.
+_OF_CHANNELS = {
+    ("encoder", "conv_in", "kernel"): 2,
+    ("decoder", "conv_out", "kernel"): 3,
+    ("decoder", "conv_out", "bias"): 0,
+}
+"""The axes of an autoencoder's parameters that are as long as its image has channels."""
+
+
+# Tracing a network takes half a second: once for all autoencoders, though a model has ten and a conversion asks often.
 @lru_cache(maxsize=32)
 def _backbone_shapes(
     modalities: ModalitySet, width: int, depth: int, heads: int, mlp_ratio: int
@@ -57,10 +67,11 @@ def _backbone_shapes(
 
 @lru_cache(maxsize=32)
 def _autoencoder_shapes(
-    channels: int, base_width: int, multipliers: tuple[int, ...], blocks: int, latent_channels: int, groups: int
+    base_width: int, multipliers: tuple[int, ...], blocks: int, latent_channels: int, groups: int
 ) -> tuple[tuple[Path, tuple[int, ...]], ...]:
+    """Of one channel."""
     autoencoder = Autoencoder(
-        channels=channels,
+        channels=1,
         base_width=base_width,
         multipliers=multipliers,
         blocks=blocks,
@@ -68,7 +79,7 @@ def _autoencoder_shapes(
         groups=groups,
     )
     side = 2 ** (len(multipliers) - 1)
-    return _shapes(autoencoder, jax.ShapeDtypeStruct((1, side, side, channels), np.float32))
+    return _shapes(autoencoder, jax.ShapeDtypeStruct((1, side, side, 1), np.float32))
 
 
 def _shapes(network: Backbone | Autoencoder, *inputs: Any) -> tuple[tuple[Path, tuple[int, ...]], ...]:

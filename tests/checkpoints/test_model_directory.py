@@ -5,17 +5,19 @@ import json
 import shutil
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from copgen_jax.checkpoints import load_config, load_hashes, load_model, save_model
 from copgen_jax.checkpoints.describe import describe_model
 from copgen_jax.checkpoints.model_directory import model_hashes
-from copgen_jax.checkpoints.shapes import autoencoder_shapes, backbone_shapes, unflatten
+from copgen_jax.checkpoints.shapes import autoencoder_shapes, backbone_shapes, flatten, unflatten
 from copgen_jax.cli import main
 from copgen_jax.config import preset
 from copgen_jax.errors import InputError
 from copgen_jax.model import build_autoencoder, build_backbone
+from copgen_jax.nn.autoencoder import Autoencoder
 
 CONFIG = preset("tiny")
 
@@ -51,6 +53,13 @@ def _equal(one, other) -> bool:
     return jax.tree.structure(one) == jax.tree.structure(other) and jax.tree.all(
         jax.tree.map(lambda a, b: a.dtype == b.dtype and np.array_equal(a, b), one, other)
     )
+
+
+@pytest.mark.parametrize("channels", [1, 3, 10])
+def test_shapes_of_an_autoencoder_are_those_of_its_parameters(channels):
+    autoencoder = Autoencoder(channels=channels, base_width=8, multipliers=(1, 2), blocks=1, groups=4)
+    made = autoencoder.init(jax.random.key(0), jnp.zeros((1, 4, 4, channels)))["params"]
+    assert autoencoder_shapes(autoencoder) == {path: leaf.shape for path, leaf in flatten(made).items()}
 
 
 def test_round_trip(written, params):
