@@ -29,6 +29,9 @@ from copgen_jax.cli.environment import fast_environment
 
 Side = Literal["jax", "torch"]
 
+LONG = 10.0
+"""Seconds of work to which it makes no difference what came before: it is warmed up in its first turn only."""
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Work:
@@ -132,7 +135,8 @@ def _in_turns(contestants: Mapping[str, Work], rounds: int, seconds: float) -> d
                 break
             for name, worker in workers.items():
                 # While others had their turns, caches went cold and freed memory back to the machine.
-                worker.tell(do=name, before=1)
+                is_short = not turns[name] or turns[name][-1][0] < LONG
+                worker.tell(do=name, before=int(is_short))
                 said[name] |= worker.answer()
                 turns[name].append((said[name]["wall"], said[name]["processor"]))
     finally:

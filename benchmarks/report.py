@@ -5,18 +5,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import BENCHMARKS, SPEED, result_file
+from benchmarks import BENCHMARKS, SPEED
 from copgen_jax.files import file_aside
 
 PAGE = Path(__file__).parent / "RESULTS.md"
-PLATFORMS = ("cpu", "gpu")
 COLOURS = {"JAX": "#1b6ca8", "PyTorch original": "#c05a2b", "PyTorch": "#8a8a8a"}
 
 
 def write(results: Path, page: Path = PAGE) -> None:
     """Write the page beside the results' directory, and the plots beside the page."""
-    files = {(name, platform): results / result_file(name, platform) for name in BENCHMARKS for platform in PLATFORMS}
-    records = {key: json.loads(file.read_text()) for key, file in files.items() if file.exists()}
+    records = _read(results)
     lines = ["# Results", ""]
     lines += [
         "Written by `python -m benchmarks report` from `results/*.json`; nothing here is typed. How to run the "
@@ -25,8 +23,8 @@ def write(results: Path, page: Path = PAGE) -> None:
     ]
     lines += _measured_and_not(records)
     plots = page.parent / "plots"
-    for (name, platform), record in records.items():
-        heading = _heading(name, platform)
+    for (name, machine), record in records.items():
+        heading = _heading(name, machine)
         lines += ["", f"## {heading}", "", f"**{record['title']}**", "", _circumstances(record), ""]
         lines += _table(record["rows"])
         lines += ["", *(f"- {note}" for note in record["notes"])]
@@ -41,21 +39,33 @@ def write(results: Path, page: Path = PAGE) -> None:
     print(f"written to {page}", file=sys.stderr)
 
 
-def _heading(name: str, platform: str) -> str:
-    return name if platform == "cpu" else f"{name} on a {platform.upper()}"
+def _read(results: Path) -> dict[tuple[str, str], Any]:
+    """{(benchmark, machine): record}; the machine stands between its name and .json: nothing, gpu or another CPU."""
+    records = {}
+    for name in BENCHMARKS:
+        for file in [results / f"{name}.json", *sorted(results.glob(f"{name}.*.json"))]:
+            if file.exists():
+                records[name, file.name[len(name) : -len(".json")].strip(".")] = json.loads(file.read_text())
+    return records
+
+
+def _heading(name: str, machine: str) -> str:
+    return name + (f" on {'a GPU' if machine == 'gpu' else machine}" if machine else "")
 
 
 def _measured_and_not(records: dict[tuple[str, str], Any]) -> list[str]:
     """Which benchmarks ran on which kind of device."""
-    lines = ["| benchmark | CPU | GPU |", "|---|---|---|"]
+    machines = ["", *sorted({machine for _, machine in records} - {"", "gpu"}), "gpu"]
+    heads = ["CPU", *(f"CPU, {machine}" for machine in machines[1:-1]), "GPU"]
+    lines = [f"| benchmark | {' | '.join(heads)} |", "|---" * (1 + len(heads)) + "|"]
     for name in BENCHMARKS:
         said = []
-        for platform in PLATFORMS:
-            record, place = records.get((name, platform)), _heading(name, platform).lower().replace(" ", "-")
+        for machine in machines:
+            record, place = records.get((name, machine)), _heading(name, machine).lower().replace(" ", "-")
             under_load = "" if record is None or _quiet(record) else ", under load"
             said.append(f"[{record['date']}](#{place}){under_load}" if record else "not measured")
         lines.append(f"| {name} | {' | '.join(said)} |")
-    left = [name for name in SPEED if not any((name, platform) in records for platform in PLATFORMS)]
+    left = [name for name in SPEED if not any((name, machine) in records for machine in machines)]
     if left:
         lines += ["", f"Not measured yet: {', '.join(left)}."]
     return lines

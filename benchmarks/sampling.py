@@ -40,7 +40,7 @@ def run(
     rows = []
     for name in size or (["tiny"] if quick else ["demo", "base"]):
         for count in batch or ([1] if quick or name == "base" else [1, 8]):
-            few = 1 if name == "base" else 5
+            few = 2 if name == "base" else 5
             rows += _beside_torch(name, count, evaluations, rounds or few, quick)
         if name != "base":
             rows.append(_whole_way(name, (batch or [4])[-1], evaluations))
