@@ -51,7 +51,8 @@ def run(
             "Latents of all modalities from noise, by the published solver; least of warm repetitions in turns. "
             "PyTorch's sampler uses the same table of coefficients.",
             f"'whole way': from given {' and '.join(GIVEN)} to written COGs, statistics and pictures of all others, "
-            "warm; network, solver and decoders measured apart, the rest is reading, encoding, units and writing.",
+            "warm; sampling, network and decoders measured apart: the solver is a difference of two measurements, the "
+            "rest is reading, encoding, units and writing.",
         ],
     )
 
