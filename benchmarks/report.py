@@ -45,7 +45,7 @@ def _read(results: Path) -> dict[tuple[str, str], Any]:
     for name in BENCHMARKS:
         for file in [results / f"{name}.json", *sorted(results.glob(f"{name}.*.json"))]:
             if file.exists():
-                records[name, file.name[len(name) : -len(".json")].strip(".")] = json.loads(file.read_text())
+                records[name, file.stem.partition(".")[2]] = json.loads(file.read_text())
     return records
 
 

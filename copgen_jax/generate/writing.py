@@ -82,8 +82,8 @@ def write_places(
         )
         total = len(names) * request.members
         for drawn in generator.stream(work, request, total=total, batch_size=batch_size, track=track):
-            opened.conclude_before(drawn.index)
             opened.write(drawn.index, drawn.samples, drawn.latents if options.latents else None)
+        opened.conclude()
     record = _run_record(generator, request, inputs, options, names, places, time.time() - started)
     with file_aside(out / RUN_FILE) as aside:
         aside.write_text(json.dumps(record, indent=1, default=str) + "\n")
@@ -99,7 +99,7 @@ class _OpenPlaces:
 
     def __init__(self):
         self._opened: dict[int, tuple[contextlib.ExitStack, Outputs]] = {}
-        self._thread = concurrent.futures.ThreadPoolExecutor(1, "writing")
+        self._thread = concurrent.futures.ThreadPoolExecutor(1, "copgen-write")
         self._under_way: concurrent.futures.Future[None] | None = None
 
     def missing(self, index: int, outputs: contextlib.AbstractContextManager[Outputs], members: int) -> list[int]:
@@ -114,12 +114,17 @@ class _OpenPlaces:
         return missing
 
     def write(self, index: int, samples: Samples, latents: Mapping[str, Any] | None) -> None:
-        """Write a chunk of members of an open place."""
+        """Write a chunk of members of an open place; the places before it are concluded."""
+        self._conclude_before(index)
         self._finish()
         self._under_way = self._thread.submit(self._opened[index][1].write, samples, latents)
 
-    def conclude_before(self, index: float) -> None:
-        """Conclude the places before this one."""
+    def conclude(self) -> None:
+        """Conclude all places, and wait until that is done."""
+        self._conclude_before(math.inf)
+        self._finish()
+
+    def _conclude_before(self, index: float) -> None:
         for done in sorted(i for i in self._opened if i < index):
             self._finish()
             stack, _ = self._opened.pop(done)
@@ -133,23 +138,10 @@ class _OpenPlaces:
         return self
 
     def __exit__(self, kind, error, traceback) -> None:
-        with self._thread:
-            if error is None:
-                try:
-                    self.conclude_before(math.inf)
-                    self._finish()
-                except BaseException as own:
-                    self._give_up(own)
-                    raise
-            else:
-                self._give_up(error)
-
-    def _give_up(self, error: BaseException) -> None:
-        """The error goes to every open place, so that none takes itself for complete."""
-        if self._under_way:
-            concurrent.futures.wait([self._under_way])
+        self._thread.shutdown()
+        # An error goes to every place that is still open, so that none takes itself for complete.
         for stack, _ in self._opened.values():
-            stack.__exit__(type(error), error, error.__traceback__)
+            stack.__exit__(kind, error, traceback)
 
 
 def folder_names(places: Sequence[tuple[str | None, GivenPlaces]]) -> list[str]:

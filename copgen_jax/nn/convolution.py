@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from copgen_jax.nn.layers import fan_in_uniform, matmul
+from copgen_jax.nn.layers import fan_in_uniform, matmul, on_last_axis
 from copgen_jax.types import Array, Float, Image
 
 _ROWS_AT_ONCE = 4
@@ -41,7 +41,7 @@ class Convolution(nn.Module):
         kernel, bias = _parameters(self, x.shape[-1], self.features)
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         y = _convolve(x, kernel, ((0, 1), (0, 1)), stride=2) if self.halving else _same_size(x, kernel)
-        return y + _everywhere(bias, self.dtype)
+        return y + on_last_axis(bias, y).astype(self.dtype)
 
 
 class Enlarging(nn.Module):
@@ -74,7 +74,8 @@ class Enlarging(nn.Module):
             return x + of_down[i][:, rows] + of_right[j][:, :, columns] + of_both[i][j][:, rows, columns]
 
         rows = [jnp.stack([pixels(i, j) for j in (0, 1)], axis=3) for i in (0, 1)]
-        return jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels) + _everywhere(bias, self.dtype)
+        y = jnp.stack(rows, axis=2).reshape(batch, 2 * height, 2 * width, channels)
+        return y + on_last_axis(bias, y).astype(self.dtype)
 
 
 def _parameters(module: nn.Module, channels: int, features: int) -> tuple[Array, Array]:
@@ -82,10 +83,6 @@ def _parameters(module: nn.Module, channels: int, features: int) -> tuple[Array,
     initialise = fan_in_uniform(9 * channels)
     kernel = module.param("kernel", initialise, (3, 3, channels, features), jnp.float32)
     return kernel, module.param("bias", initialise, (features,), jnp.float32)
-
-
-def _everywhere(bias: Float[Array, " c"], dtype: Any) -> Float[Array, "1 1 1 c"]:
-    return bias.astype(dtype).reshape(1, 1, 1, -1)
 
 
 def _of_steps(taps: Float[Array, "3 ..."]) -> tuple[Array, Array, Array]:

@@ -54,7 +54,7 @@ class Dense(nn.Module):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _affine(after_gelu: bool, x: Array, kernel: Array, bias: Array | None) -> Array:
     y = matmul(gelu(x) if after_gelu else x, kernel.astype(x.dtype))
-    return y if bias is None else y + _last(bias, y).astype(y.dtype)
+    return y if bias is None else y + on_last_axis(bias, y).astype(y.dtype)
 
 
 def _affine_forward(after_gelu: bool, x: Array, kernel: Array, bias: Array | None) -> tuple[Array, tuple[Any, ...]]:
@@ -163,7 +163,7 @@ class LayerNorm(nn.Module):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _layer_norm(epsilon: float, x: Array, scale: Array, bias: Array) -> Array:
     normed, _ = _standardised(x, epsilon)
-    return (normed * _last(scale, x) + _last(bias, x)).astype(x.dtype)
+    return (normed * on_last_axis(scale, x) + on_last_axis(bias, x)).astype(x.dtype)
 
 
 def _layer_norm_forward(epsilon: float, x: Array, scale: Array, bias: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -176,7 +176,7 @@ def _layer_norm_backward(epsilon: float, saved: tuple[Array, Array], gradient: A
     x = of_bits(kept, gradient.dtype)
     normed, inverse = _standardised(x, epsilon)
     gradient = gradient.astype(jnp.float32)
-    scaled = gradient * _last(scale, x)
+    scaled = gradient * on_last_axis(scale, x)
     of_x = inverse * (scaled - scaled.mean(-1, keepdims=True) - normed * (scaled * normed).mean(-1, keepdims=True))
     rows = tuple(range(x.ndim - 1))
     return of_x.astype(x.dtype), (gradient * normed).sum(rows), gradient.sum(rows)
@@ -193,7 +193,7 @@ def _standardised(x: Array, epsilon: float) -> tuple[Array, Array]:
     return centred * inverse, inverse
 
 
-def _last(parameter: Array, x: Array) -> Array:
+def on_last_axis(parameter: Array, x: Array) -> Array:
     """A parameter of the last axis, with as many axes as x."""
     return parameter.reshape((1,) * (x.ndim - 1) + parameter.shape)
 
